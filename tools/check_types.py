@@ -29,6 +29,7 @@ def main() -> None:
     # One at a time: the packages may use the same name for a test module.
     results += [run("mypy", *sources, folder) for folder in type_tests]
     results.append(run("mypy", "tools"))
+    results.append(run("mypy", "examples/guestbook"))
     sys.exit(0 if all(results) else 1)
 
 

@@ -1,21 +1,26 @@
 """Measure the branch coverage of all packages by all tests, and print it."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 from _packages import PACKAGES, ROOT
 
 
-def coverage(*arguments: str) -> int:
-    return subprocess.run([sys.executable, "-m", "coverage", *arguments], cwd=ROOT).returncode
+def coverage(*arguments: str, cwd: Path = ROOT) -> int:
+    # All data in one place, wherever the tests are run from.
+    environment = {**os.environ, "COVERAGE_FILE": str(ROOT / ".coverage")}
+    command = [sys.executable, "-m", "coverage", *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment).returncode
 
 
 def main() -> None:
     coverage("erase")
+    settings = f"--rcfile={ROOT / 'pyproject.toml'}"
     folders = [package.folder for package in PACKAGES.values()] + [ROOT / "tests-integration"]
     results = [
-        coverage("run", "-m", "pytest", "--quiet", f"--rootdir={folder}", str(folder), *sys.argv[1:])
-        for folder in folders
+        coverage("run", settings, "-m", "pytest", "--quiet", *sys.argv[1:], cwd=folder) for folder in folders
     ]
     coverage("combine", "--quiet")
     results.append(coverage("report"))
