@@ -1,7 +1,11 @@
 """Servers for protocols without connections: the names of `asgi_server.server`."""
 
-from asgi_server.compatibility import guarantee_single_callable
-from asgi_server.server import StatelessServer, logger
+import logging
 
-# asgiref does not offer the last two on purpose, but programs import them from here.
+from asgi_server.compatibility import guarantee_single_callable
+from asgi_server.server import StatelessServer
+
+# asgiref does not offer these two on purpose, but programs import them from here: to log, in the case of logger.
+logger = logging.getLogger(__name__)
+
 __all__ = ["StatelessServer", "guarantee_single_callable", "logger"]
