@@ -1,5 +1,6 @@
 """As much of a web browser as `check` needs: it loads pages, sends the form and listens to the stream."""
 
+import contextlib
 import http.client
 import json
 import socket
@@ -77,8 +78,10 @@ class Listener:
             return self._changed.wait_for(lambda: self.ended, TIMEOUT)
 
     def close(self) -> None:
-        """Leave as a browser does whose window is closed."""
+        """Leave as a browser does whose window is closed. Does nothing more to a stream that has ended."""
         # Closing alone would take the file away from the thread that reads it.
-        self._connection.sock.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            self._connection.sock.shutdown(socket.SHUT_RDWR)
         self._reader.join()
+        self._answer.close()
         self._connection.close()

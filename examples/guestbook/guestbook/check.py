@@ -147,6 +147,8 @@ def close(served: Served, findings: Findings) -> None:
     served.process.send_signal(signal.SIGINT)
     ended = [listener.wait_for_end() for listener in served.listeners]
     findings.expect(all(ended), f"the server ended the {len(ended)} open streams when it was told to stop")
+    for listener in served.listeners:
+        listener.close()
     served.process.communicate(timeout=LONGEST_RUN)
     findings.expect(served.process.returncode == 0, "it stopped in order")
     lines = served.log.read_text().splitlines()
