@@ -236,3 +236,8 @@ def test_local_takes_thread_critical_by_position() -> None:
 
 def test_checker_interval_is_a_class_attribute() -> None:
     assert asgiref.server.StatelessServer.application_checker_interval == 0.1
+
+
+def test_local_chooses_from_two_classes() -> None:
+    assert type(asgiref.local.Local()) is asgiref.local._DefaultLocal
+    assert type(asgiref.local.Local(True)) is asgiref.local._ThreadCriticalLocal
