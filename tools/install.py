@@ -9,9 +9,9 @@ wheels say: a dependency that is missing from a pyproject.toml is missing from t
 """
 
 import argparse
+import contextlib
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,20 +38,19 @@ def wheels() -> Path:
     finished = shelf / digest()
     if not finished.exists():
         shelf.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix="building-", dir=shelf))
-        for package in PACKAGES.values():
-            uv("build", "--quiet", "--wheel", "--out-dir", building, package.folder)
-        try:
-            building.rename(finished)
-        except OSError:  # another environment, run in parallel, was faster
-            if not finished.exists():
-                raise
-            shutil.rmtree(building)
+        with tempfile.TemporaryDirectory(prefix="building-", dir=shelf) as folder:
+            building = Path(folder, "wheels")
+            for package in PACKAGES.values():
+                uv("build", "--wheel", "--out-dir", building, package.folder)
+            with contextlib.suppress(OSError):  # another environment, run in parallel, was faster
+                building.rename(finished)
     return finished
 
 
 def uv(*arguments: str | Path) -> None:
-    subprocess.run(["uv", *arguments], check=True)
+    done = subprocess.run(["uv", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        sys.exit(f"uv {' '.join(map(str, arguments))}\n{done.stdout}")
 
 
 def main() -> None:
@@ -63,7 +62,7 @@ def main() -> None:
     options = parser.parse_args()
     names = sorted(PACKAGES) if "all" in options.names else options.names
 
-    here = ("--quiet", "--python", sys.executable)
+    here = ("--python", sys.executable)
     # What an earlier run left may be older, or no longer declared.
     uv("pip", "uninstall", *here, *PACKAGES)
     if options.editable:
