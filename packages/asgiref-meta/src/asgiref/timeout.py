@@ -45,11 +45,7 @@ class timeout:  # noqa: N801 - the name is asgiref's
             DeprecationWarning,
             stacklevel=2,
         )
-        if timeout is not None:
-            if not isinstance(timeout, numbers.Real):
-                raise TypeError(f"timeout takes a number of seconds or None, not {timeout!r}")
-            if math.isnan(timeout):
-                raise ValueError("timeout takes a number of seconds or None, not NaN")
+        _check(timeout)
         if loop is not None:
             warnings.warn(
                 "the loop argument of timeout() is deprecated: leave it out", DeprecationWarning, stacklevel=2
@@ -118,3 +114,12 @@ class timeout:  # noqa: N801 - the name is asgiref's
         if self._task is not None:
             self._task.cancel()
             self._expired = True
+
+
+def _check(seconds: object) -> None:
+    if seconds is None:
+        return
+    if not isinstance(seconds, numbers.Real):
+        raise TypeError(f"timeout takes a number of seconds or None, not {seconds!r}")
+    if math.isnan(seconds):
+        raise ValueError("timeout takes a number of seconds or None, not NaN")
