@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from _packages import ROOT
 
 GUESTBOOK = ROOT / "examples" / "guestbook"

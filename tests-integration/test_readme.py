@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from _packages import PACKAGES, ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

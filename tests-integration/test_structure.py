@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from _packages import PACKAGES, ROOT, Package
 
 packages = pytest.mark.parametrize("package", PACKAGES.values(), ids=PACKAGES.keys())

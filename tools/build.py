@@ -13,8 +13,9 @@ from email import message_from_bytes
 from email.message import Message
 from pathlib import Path, PurePosixPath
 
-from _packages import PACKAGES, Package
 from trove_classifiers import classifiers
+
+from _packages import PACKAGES, Package
 
 NOT_SOURCE = shutil.ignore_patterns("__pycache__", ".*", "dist", "build")
 

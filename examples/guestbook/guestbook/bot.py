@@ -9,7 +9,6 @@ import logging
 from typing import Any
 
 from asgi_server.server import StatelessServer
-
 from asgi_sync import sync_to_async
 from guestbook.hub import Hub
 from guestbook.request import current

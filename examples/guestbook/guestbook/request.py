@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import asdict, dataclass
 from typing import cast
 
+from asgi_local import Local
 from asgi_server.typing import (
     ASGI3Application,
     ASGIReceiveCallable,
@@ -14,8 +15,6 @@ from asgi_server.typing import (
     ASGISendEvent,
     Scope,
 )
-
-from asgi_local import Local
 
 # Like a threading.local, but each task has its own, too; and it follows a call from a task to a thread.
 current = Local()

@@ -4,7 +4,6 @@ import asyncio
 import logging
 
 from asgi_server.typing import ASGIReceiveCallable, ASGISendCallable, LifespanScope, Scope
-
 from asgi_sync import sync_to_async
 from asgi_wsgi import WsgiToAsgi
 from guestbook.bot import Bot

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from urllib.parse import parse_qs
 
 from asgi_server.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
-
 from guestbook.hub import Follower, Hub
 from guestbook.store import Entry
 

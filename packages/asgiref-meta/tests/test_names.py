@@ -6,13 +6,13 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+import asgi_local
 import asgi_server.compatibility
 import asgi_server.server
 import asgi_server.testing
 import asgi_server.typing
-import pytest
-
-import asgi_local
 import asgi_sync
 import asgi_wsgi
 import asgiref
