@@ -1,9 +1,9 @@
 """A thread-local that follows tasks: the name of `asgi_local`."""
 
-from asgi_local import Local
+from asgi_local import Local, lowlevel
 
 __all__ = ["Local"]
 
-# asgiref names the classes that Local() chooses from, and its own tests import them.
-_DefaultLocal = type(Local())
-_ThreadCriticalLocal = type(Local(thread_critical=True))
+# The classes that Local() chooses from. asgiref names them so, and its own tests import them.
+_DefaultLocal = lowlevel.DefaultLocal
+_ThreadCriticalLocal = lowlevel.ThreadCriticalLocal
