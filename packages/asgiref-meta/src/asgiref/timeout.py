@@ -111,9 +111,9 @@ class timeout:  # noqa: N801 - the name is asgiref's
         return max(self._deadline - self._loop.time(), 0.0)
 
     def _expire(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            self._expired = True
+        assert self._task is not None  # leaving the block cancels the timer
+        self._task.cancel()
+        self._expired = True
 
 
 def _check(seconds: object) -> None:
