@@ -70,9 +70,6 @@ class _ThreadStore:
     def __init__(self, renew: Callable[[], None]) -> None:
         self.empty = renew
 
-    def lend(self, local: Local) -> None:
-        """Any Local will do."""
-
     def discard(self) -> None:
         """There is nothing to keep."""
 

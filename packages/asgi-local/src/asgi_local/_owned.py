@@ -21,23 +21,20 @@ def build_owned() -> tuple[Cell, dict[str, Any]]:
     get = var.get
     put = var.set
     track = cell.track
-    look_further = cell.missing
 
     def get_attribute(self: Local, name: str) -> Any:
         try:
             state = get()
-            mine = state.home is here.home
-        except (LookupError, AttributeError):  # nothing was set, or it was disowned
+            if state.home is here.home:
+                return state[name]
+        except (LookupError, AttributeError):  # no such name, or nothing set, or all of it disowned
             return plain_getattr(self, name)
-        if mine:
-            return state[name]
         state = visible(var)
-        return plain_getattr(self, name) if state is None else state[name]
+        return plain_getattr(self, name) if state is None or name not in state else state[name]
 
     def copy_of_visible() -> OwnedState:
         seen = visible(var)
         state = OwnedState() if seen is None else OwnedState(seen)
-        state.__missing__ = look_further
         state.home = here.home
         return state
 
