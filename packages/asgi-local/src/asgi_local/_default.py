@@ -17,7 +17,7 @@ from ._base import RESERVED, Local, check_name, kinds, missing, plain_getattr
 from ._home import CONTEXT_IS_INHERITED
 from ._lane import Lanes
 from ._owned import build_owned
-from ._state import Cell, State, borrow_cell
+from ._state import Cell, Cells, State
 
 
 class DefaultLocal(Local):  # type: ignore[misc]  # final is for users
@@ -67,8 +67,11 @@ class _StandIn(DefaultLocal):
 _StandIn.__name__ = "Local"
 
 
+_cells = Cells()
+
+
 def _build() -> tuple[Cell, dict[str, Any]]:
-    cell = borrow_cell()
+    cell = _cells.borrow()
     get = cell.var.get
     put = cell.var.set
     states = cell.states

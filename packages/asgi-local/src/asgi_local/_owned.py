@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from ._base import RESERVED, check_name, missing, plain_getattr
 from ._home import here, visible
-from ._state import Cell, OwnedState, borrow_cell
+from ._state import Cell, Cells, OwnedState
 
 if TYPE_CHECKING:
     from ._base import Local
 
 
+_cells = Cells()
+
+
 def build_owned() -> tuple[Cell, dict[str, Any]]:
-    cell = borrow_cell()
+    cell = _cells.borrow()
     var = cell.var
     get = var.get
     put = var.set

@@ -49,9 +49,10 @@ class OwnedState(Held):
 class Cell:
     """A context variable on loan to one Local, and weak references to all that it was set to."""
 
-    __slots__ = ("limit", "states", "var")
+    __slots__ = ("_pool", "limit", "states", "var")
 
-    def __init__(self) -> None:
+    def __init__(self, pool: Cells) -> None:
+        self._pool = pool
         self.var: ContextVar[Any] = ContextVar("asgi_local")
         # Finalisers empty the states, and a finaliser may run on any thread in the middle of anything:
         # so no lock here, and only such operations of a deque as are atomic.
@@ -89,15 +90,15 @@ class Cell:
 
     def discard(self) -> None:
         """Keep the empty cell for whoever wants one next."""
-        _free_cells.append(self)
+        self._pool.append(self)
 
 
-_free_cells: deque[Cell] = deque()
+class Cells(deque[Cell]):
+    """Empty cells. One pool for each use: what a variable was set to has the same form wherever it goes."""
 
-
-def borrow_cell() -> Cell:
-    """Return a cell whose variable holds nothing in any context."""
-    try:
-        return _free_cells.pop()
-    except IndexError:
-        return Cell()
+    def borrow(self) -> Cell:
+        """Return a cell whose variable holds no values in any context."""
+        try:
+            return self.pop()
+        except IndexError:
+            return Cell(self)
