@@ -30,10 +30,12 @@ def build_owned() -> tuple[Cell, dict[str, Any]]:
             state = get()
             if state.home is here.home:
                 return state[name]
-        except (LookupError, AttributeError):  # no such name, or nothing set, or all of it disowned
-            return plain_getattr(self, name)
-        state = visible(var)
-        return plain_getattr(self, name) if state is None or name not in state else state[name]
+            state = visible(var)
+            if state is not None:
+                return state[name]
+        except (LookupError, AttributeError):  # no such name, or nothing was set, or all of it is disowned
+            pass
+        return plain_getattr(self, name)
 
     def copy_of_visible() -> OwnedState:
         seen = visible(var)
