@@ -80,8 +80,10 @@ class Pool:
         instance: Instance | None = self.roster.instances.get(scope_id)
         if instance is None:
             return self._create(scope_id, scope).inbox
+        if type(instance) is not Instance:
+            return cast("Inbox", instance["input_queue"])  # put there by hand
         if instance.task.done():
-            self.finish(instance)
+            self.finish(instance)  # which may have made the next one
             return self.get_or_create(scope_id, scope)
         self.roster.touch(instance)
         return instance.inbox
@@ -131,6 +133,7 @@ class Pool:
 
     def _create(self, scope_id: Hashable, scope: Any, items: Iterable[Any] = ()) -> Instance:
         loop = self.loop
+        self.calling()  # an application that cannot be called is the caller's error, not the instance's
         if self.closed:
             raise ServerClosedError("the server has shut down")
         last = self._leaving.get(scope_id)

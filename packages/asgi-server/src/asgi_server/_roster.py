@@ -92,7 +92,8 @@ class Roster:
         for listed in (self._resting, self._senders):
             while listed:
                 scope_id, instance = next(iter(listed.items()))
-                if self.instances.get(scope_id) is instance:
+                entry: object = self.instances.get(scope_id)
+                if entry is instance:
                     return instance
                 del listed[scope_id]
         return None
