@@ -31,12 +31,13 @@ class Instance(dict[str, Any]):
     __slots__ = (
         "cancelled",
         "closed",
-        "counted",
         "draining",
         "ended",
         "gate",
+        "has_place",
         "has_received",
         "inbox",
+        "leaves_place",
         "pool",
         "predecessor",
         "reason",
@@ -60,7 +61,8 @@ class Instance(dict[str, Any]):
         self.gate: asyncio.Future[None] | None = None
         self.predecessor: Instance | None = None  # the instance of this scope that has to end first
         self.successor: Instance | None = None  # the instance of this scope that waits for this one's end
-        self.counted = False  # holds one of the max_applications places
+        self.has_place = False  # is one of the max_applications that may run
+        self.leaves_place = False  # and will give it back
         self.sending = 0  # sends that have not returned
         self.working = False  # has a message in hand: received it and has not asked for the next
         self.has_received = False

@@ -73,6 +73,11 @@ class Pool:
                 yield leaving
                 leaving = leaving.predecessor
 
+    async def no_line(self) -> None:
+        """Wait until nobody waits for a place."""
+        _ = self.loop
+        await self.places.no_line()
+
     ### Messages on their way to an instance
 
     def get_or_create(self, scope_id: Hashable, scope: Any) -> Inbox:
@@ -141,24 +146,26 @@ class Pool:
             drop(last, list(items), "the last instance of its scope ignores its cancellation")
             return last
         self._make_room()
-        if last is not None and not last.closed and not last.told:
+        if last is not None and not last.closed and not (last.has_place and self.places.line):
             return self._stay(last, items)
         if self.lifespan_state is not None and isinstance(scope, dict):
             cast("dict[str, Any]", scope).setdefault("state", self.lifespan_state.copy())
         instance = Instance(self, scope_id, scope, items)
         if self.draining:
             instance.draining, instance.reason = True, "shutdown"
-        self.roster.add(instance)
         if last is None and self.places.free:
             self.places.take(instance)
+            self.roster.add(instance)
             self._attach(instance, self._call(instance))
             return instance
+        self.roster.add(instance)
         instance.gate = loop.create_future()
         self._attach(instance, loop.create_task(self._call_later(instance, instance.gate)))
         if last is None:
             self.places.queue(instance)
         else:
             instance.predecessor, last.successor = last, instance
+            last.closed = True  # or a queue that somebody kept would overtake the new one
         return instance
 
     def _make_room(self) -> None:
@@ -171,11 +178,12 @@ class Pool:
                 break
 
     def _stay(self, instance: Instance, items: Iterable[Any]) -> Instance:
-        # It was leaving and has not been cancelled; its scope is wanted again, so it stays.
+        # It was leaving and has not been cancelled. Its scope is wanted again and nobody waits for its place.
         del self._leaving[instance.scope_id]
         self._grace.discard(instance)
         instance.draining = self.draining
         self.roster.add(instance)
+        self.places.stay(instance)
         for item in items:
             instance.inbox.deliver(item)
         return instance
@@ -236,10 +244,23 @@ class Pool:
             return
         instance.draining, instance.reason = True, reason
         self._leaving[instance.scope_id] = instance
+        self.places.leave(instance)
         instance.tell_final_event()
         if instance.idle:
             self.cancel(instance)
-        elif not self.draining:  # a shutdown has its own timeout
+        elif instance.has_place:
+            self._begin_grace(instance)
+
+    def starts(self, instance: Instance) -> None:
+        """It was given a place after it had waited for one."""
+        if instance.draining:
+            self.places.leave(instance)
+            self._begin_grace(instance)
+        else:
+            self.roster.starts(instance)
+
+    def _begin_grace(self, instance: Instance) -> None:
+        if not self.draining:  # a shutdown has its own timeout
             self._grace.add(instance)
 
     def _idle(self, instance: Instance) -> None:
@@ -256,6 +277,7 @@ class Pool:
         instance.cancelled = instance.closed = instance.draining = True
         if self.roster.remove(instance):
             self._leaving[instance.scope_id] = instance
+        self.places.leave(instance)
         self._grace.discard(instance)
         self._cancellations.add(instance)
         if instance.task is not self.not_started:

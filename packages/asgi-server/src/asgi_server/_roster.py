@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Roster:
     """The listed instances. Everything is O(1) in their number.
 
-    Least recently used first; those in the middle of a send are apart, because they are the last to be
-    evicted.
+    Least recently used first. Apart are those in the middle of a send, because they are the last to be evicted,
+    and those that wait for a place, because their eviction frees none.
     """
 
     def __init__(self, idle_timeout: float | None, expire: Callable[[Instance], None]) -> None:
@@ -26,12 +26,14 @@ class Roster:
         self.instances: dict[Hashable, Any] = {}
         self._resting: OrderedDict[Hashable, Instance] = OrderedDict()
         self._senders: dict[Hashable, Instance] = {}
+        self._waiting: OrderedDict[Hashable, Instance] = OrderedDict()
         self._idle_timeout = idle_timeout
         self._expire = expire
         self._timer: asyncio.TimerHandle | None = None
 
     def __iter__(self) -> Iterator[Instance]:
         yield from list(self._resting.values())
+        yield from list(self._waiting.values())
         yield from list(self._senders.values())
 
     def clear(self) -> None:
@@ -39,12 +41,15 @@ class Roster:
         self.instances.clear()
         self._resting.clear()
         self._senders.clear()
+        self._waiting.clear()
         self._timer = None
 
     def add(self, instance: Instance) -> None:
         """List it as the most recently used."""
         self.instances[instance.scope_id] = instance
-        if instance.sending:
+        if not instance.has_place:
+            self._waiting[instance.scope_id] = instance
+        elif instance.sending:
             self._senders[instance.scope_id] = instance
         else:
             self._resting[instance.scope_id] = instance
@@ -56,13 +61,18 @@ class Roster:
         scope_id = instance.scope_id
         if self.instances.get(scope_id) is instance:
             del self.instances[scope_id]
-        if self._resting.get(scope_id) is instance:
-            del self._resting[scope_id]
-            return True
-        if self._senders.get(scope_id) is instance:
-            del self._senders[scope_id]
-            return True
+        for listed in (self._resting, self._waiting, self._senders):
+            if listed.get(scope_id) is instance:
+                del listed[scope_id]
+                return True
         return False
+
+    def starts(self, instance: Instance) -> None:
+        """It has a place now."""
+        if self._waiting.get(instance.scope_id) is instance:
+            del self._waiting[instance.scope_id]
+            self._resting[instance.scope_id] = instance
+            self.touch(instance)
 
     def touch(self, instance: Instance) -> None:
         """It was used just now."""
@@ -72,7 +82,8 @@ class Roster:
         try:
             self._resting.move_to_end(instance.scope_id)
         except KeyError:
-            pass  # it is sending
+            if instance.scope_id in self._waiting:
+                self._waiting.move_to_end(instance.scope_id)
 
     def begin_sending(self, instance: Instance) -> None:
         """It is in use until :meth:`end_sending`."""
@@ -87,9 +98,9 @@ class Roster:
             self._resting[instance.scope_id] = instance
             self.touch(instance)
 
-    def oldest(self) -> Instance | None:
-        """The least recently used, or None if there is nobody. Who was taken out by hand is skipped."""
-        for listed in (self._resting, self._senders):
+    def oldest(self, *, with_place: bool = False) -> Instance | None:
+        """Who is to be evicted next, or None if there is nobody. Who was taken out by hand is skipped."""
+        for listed in (self._resting, self._senders) if with_place else (self._resting, self._waiting, self._senders):
             while listed:
                 scope_id, instance = next(iter(listed.items()))
                 entry: object = self.instances.get(scope_id)
@@ -100,7 +111,7 @@ class Roster:
 
     def foreign(self) -> list[tuple[Hashable, Any]]:
         """The entries of ``instances`` that were put there by hand."""
-        if len(self.instances) == len(self._resting) + len(self._senders):
+        if len(self.instances) == len(self._resting) + len(self._waiting) + len(self._senders):
             return []
         own = {id(instance) for instance in self}
         return [(scope_id, entry) for scope_id, entry in self.instances.items() if id(entry) not in own]
@@ -120,7 +131,7 @@ class Roster:
                 self.touch(instance)
         if self._resting:
             delay = next(iter(self._resting.values())).touched + self._idle_timeout - now
-        elif self._senders:
+        elif self._senders or self._waiting:
             delay = self._idle_timeout
         else:
             return

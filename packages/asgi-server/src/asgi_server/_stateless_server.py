@@ -214,7 +214,7 @@ class StatelessServer:
                 raise ServerClosedError("the server has shut down")
             if pool.is_blocked(scope_id):
                 raise ScopeBlockedError(f"the last instance of scope {scope_id!r} ignores its cancellation")
-            await pool.places.no_line()
+            await pool.no_line()
         inbox = self.get_or_create_application_instance(scope_id, scope)
         await inbox.put(message if on_settled is None else Tracked(message, on_settled))
 
