@@ -259,7 +259,11 @@ async def test_an_eager_task_factory_changes_nothing(Hub, until, eager):
         ({"idle_timeout": 0}, ValueError, "idle_timeout must be a finite positive time, not 0"),
         ({"eviction_grace": -1}, ValueError, "eviction_grace must be a finite non-negative time, not -1"),
         ({"shutdown_timeout": float("inf")}, ValueError, "shutdown_timeout must be a finite"),
-        ({"cancel_timeout": float("nan")}, ValueError, "cancel_timeout must be a finite positive time, not nan"),
+        (
+            {"cancel_timeout": float("nan")},
+            ValueError,
+            "cancel_timeout must be a finite positive time, not nan",
+        ),
         ({"cancel_timeout": "1"}, TypeError, "cancel_timeout must be a number of seconds, not '1'"),
         ({"final_event": {}}, TypeError, "final_event must be a function of scope_id and scope, not {}"),
         ({"lifespan": "yes"}, ValueError, 'lifespan must be "off", "auto" or "on", not \'yes\''),
@@ -273,7 +277,8 @@ async def test_nonsense_limits_are_refused_at_construction(arguments, error, wor
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"initial": -1}, {"factor": 0.5}, {"factor": float("nan")}, {"attempts": 0}, {"maximum": None}]
+    "arguments",
+    [{"initial": -1}, {"factor": 0.5}, {"factor": float("nan")}, {"attempts": 0}, {"maximum": None}],
 )
 async def test_a_nonsense_backoff_is_refused(arguments):
     with pytest.raises((TypeError, ValueError), match=next(iter(arguments))):
@@ -281,7 +286,7 @@ async def test_a_nonsense_backoff_is_refused(arguments):
 
 
 async def test_eviction_and_touch_take_the_same_time_for_many_instances(Hub):
-    """Counted, not measured: how many instances are looked at for an eviction does not depend on their number."""
+    """Counted, not measured: how many are looked at for an eviction does not depend on how many there are."""
     looked_at = 0
 
     class Counted(Hub):

@@ -121,7 +121,9 @@ async def test_a_crash_loses_only_what_was_in_hand(Hub, until):
 
 
 @pytest.mark.parametrize("crash", [False, True])
-async def test_an_application_that_receives_nothing_is_not_started_for_ever(Hub, until, events, caplog, crash):
+async def test_an_application_that_receives_nothing_is_not_started_for_ever(
+    Hub, until, events, caplog, crash
+):
     async def application(scope, receive, send):
         if crash:
             raise LookupError
@@ -178,7 +180,10 @@ async def test_what_became_of_each_message(Hub, until):
 
     async def dispatch(scope_id, message):
         await hub.dispatch(
-            scope_id, {}, message, on_settled=lambda outcome: outcomes.setdefault((scope_id, message), outcome)
+            scope_id,
+            {},
+            message,
+            on_settled=lambda outcome: outcomes.setdefault((scope_id, message), outcome),
         )
 
     for message in ("fine", "fail", "after"):
@@ -291,7 +296,10 @@ async def test_after_the_shutdown_a_put_is_reported_and_a_dispatch_refused(Hub, 
         queue = hub.put("a", 1)
     queue.put_nowait(2)
     await queue.put(3)
-    assert events.of("dropped") == [["a", 2, "the server has shut down"], ["a", 3, "the server has shut down"]]
+    assert events.of("dropped") == [
+        ["a", 2, "the server has shut down"],
+        ["a", 3, "the server has shut down"],
+    ]
     with pytest.raises(ServerClosedError, match="the server has shut down"):
         await hub.dispatch("a", {}, 4)
     with pytest.raises(ServerClosedError):

@@ -199,10 +199,10 @@ class ApplicationCommunicator:
         try:
             await asyncio.wait({getting, self.future}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if getting.done() and not getting.cancelled():
+            getting.cancel()
+            await asyncio.wait({getting})
+            if not getting.cancelled():
                 self._put_back(getting.result())
-            else:
-                getting.cancel()
 
     def _put_back(self, message: Any) -> None:
         queue = self.output_queue

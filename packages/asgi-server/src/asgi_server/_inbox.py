@@ -73,6 +73,11 @@ class Inbox:
 
     async def put(self, message: Any) -> None:
         """Add *message*; while ``maxsize`` messages wait, wait for the application to make room."""
+        inbox = await self.with_room()
+        inbox.deliver(message)
+
+    async def with_room(self) -> Inbox:
+        """Wait until a message can be put; returns the inbox that it belongs into by then."""
         inbox = self.current()
         while inbox.full():
             waiter = asyncio.get_running_loop().create_future()
@@ -83,7 +88,7 @@ class Inbox:
                 inbox._abandon(inbox._putters, waiter, pass_on=not inbox.full())
                 raise
             inbox = inbox.current()
-        inbox.deliver(message)
+        return inbox
 
     def current(self) -> Inbox:
         """This inbox, or the one of the instance that took over the scope."""

@@ -23,7 +23,7 @@ class LifespanRun:
         self._mode = mode
         self._timeout = timeout
         self._to_application: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._answer: asyncio.Future[dict[str, Any]] | None = None
         self._task: asyncio.Task[Any] | None = None
         self.state: dict[str, Any] = {}
         self.supported = False
@@ -70,24 +70,25 @@ class LifespanRun:
                 logger.error("the application's lifespan ignores its cancellation for %g s", self._timeout)
 
     async def _run(self, scope: dict[str, Any]) -> None:
-        await self._call(scope, self._to_application.get, self._answers.put)
+        await self._call(scope, self._to_application.get, self._send)
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        if self._answer is None or self._answer.done():
+            raise LifespanError(f"the application sent {message!r}, which nobody waits for")
+        self._answer.set_result(message)
 
     async def _ask(self, phase: str) -> dict[str, Any] | None:
         # Returns the application's answer, or None if it ended without one.
         assert self._task is not None
         self._to_application.put_nowait({"type": f"lifespan.{phase}"})
-        answering = asyncio.get_running_loop().create_task(self._answers.get())
-        try:
-            await asyncio.wait(
-                {answering, self._task}, timeout=self._timeout, return_when=asyncio.FIRST_COMPLETED
-            )
-            if not answering.done():
-                if self._task.done():
-                    return None
-                raise LifespanError(f"the application did not answer lifespan.{phase} in {self._timeout:g} s")
-            answer = answering.result()
-        finally:
-            answering.cancel()
+        self._answer = asyncio.get_running_loop().create_future()
+        waited_for: set[asyncio.Future[Any]] = {self._answer, self._task}
+        await asyncio.wait(waited_for, timeout=self._timeout, return_when=asyncio.FIRST_COMPLETED)
+        if not self._answer.done():
+            if self._task.done():
+                return None
+            raise LifespanError(f"the application did not answer lifespan.{phase} in {self._timeout:g} s")
+        answer = self._answer.result()
         kind = answer.get("type")
         if kind == f"lifespan.{phase}.failed":
             raise LifespanError(f"lifespan {phase} failed: {answer.get('message', '')}")

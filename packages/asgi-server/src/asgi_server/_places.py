@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Places:
     """At most ``max_applications`` instances have a place; the others start in the order of arrival.
 
-    For everybody in the line somebody who has a place is made to leave, so the line moves: whoever leaves is gone
-    after the grace period and ``cancel_timeout`` at the latest.
+    For everybody in the line somebody who has a place is made to leave, so the line moves: whoever leaves is
+    gone after the grace period and ``cancel_timeout`` at the latest.
     """
 
     def __init__(self, pool: Pool) -> None:

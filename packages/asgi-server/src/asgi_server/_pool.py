@@ -7,7 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, cast
 
-from ._calling import Caller, application_caller
+from ._calling import Calls
 from ._deadlines import Deadlines
 from ._errors import ServerClosedError
 from ._instance import Instance
@@ -42,7 +42,7 @@ class Pool:
         self.reports = Reports(server)
         # The newest leaving instance of each scope; older ones hang on its chain of predecessors.
         self._leaving: dict[Hashable, Instance] = {}
-        self._caller: tuple[Any, Caller] | None = None
+        self.calls = Calls(server)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.draining = False  # shutting down: newcomers leave as soon as they have handled what they have
         self.closed = False  # nobody is called any more
@@ -138,11 +138,11 @@ class Pool:
 
     def _create(self, scope_id: Hashable, scope: Any, items: Iterable[Any] = ()) -> Instance:
         loop = self.loop
-        self.calling()  # an application that cannot be called is the caller's error, not the instance's
+        self.calls.caller()  # an application that cannot be called is the caller's error, not the instance's
         if self.closed:
             raise ServerClosedError("the server has shut down")
         last = self._leaving.get(scope_id)
-        if last is not None and last.stuck:
+        if last is not None and self.is_blocked(scope_id):
             drop(last, list(items), "the last instance of its scope ignores its cancellation")
             return last
         self._make_room()
@@ -156,11 +156,11 @@ class Pool:
         if last is None and self.places.free:
             self.places.take(instance)
             self.roster.add(instance)
-            self._attach(instance, self._call(instance))
+            self._attach(instance, self.calls.start(instance, loop))
             return instance
         self.roster.add(instance)
         instance.gate = loop.create_future()
-        self._attach(instance, loop.create_task(self._call_later(instance, instance.gate)))
+        self._attach(instance, loop.create_task(self.calls.start_later(instance, instance.gate)))
         if last is None:
             self.places.queue(instance)
         else:
@@ -187,30 +187,6 @@ class Pool:
         for item in items:
             instance.inbox.deliver(item)
         return instance
-
-    def calling(self) -> Caller:
-        """How the application is called; looked at once, until there is another application."""
-        application = self.server.application
-        if self._caller is None or self._caller[0] is not application:
-            self._caller = application, application_caller(application)
-        return self._caller[1]
-
-    def _call(self, instance: Instance) -> asyncio.Future[Any]:
-        try:
-            awaitable = self.calling()(instance["scope"], instance.receive, instance.send)
-            if asyncio.iscoroutine(awaitable):
-                return self.loop.create_task(awaitable)
-            return asyncio.ensure_future(awaitable)
-        except Exception as error:
-            # Not even an application that raises before it returns a coroutine reaches handle().
-            return self.loop.create_task(_fail(error))
-
-    async def _call_later(self, instance: Instance, gate: asyncio.Future[None]) -> None:
-        # It ends: places become free by the grace period and cancel_timeout, and the gate of a successor
-        # opens at the end of its predecessor, or the successor is cancelled when the predecessor turns out to
-        # be stuck.
-        await gate
-        await self.calling()(instance["scope"], instance.receive, instance.send)
 
     def _attach(self, instance: Instance, task: asyncio.Future[Any]) -> None:
         instance.task = instance["future"] = task
@@ -309,9 +285,11 @@ class Pool:
                 self._cancellation_ignored(instance)
 
     def is_blocked(self, scope_id: Hashable) -> bool:
-        """Whether the scope's last instance is stuck."""
-        last = self._leaving.get(scope_id)
-        return last is not None and last.stuck
+        """Whether an instance of the scope is stuck, so that no other may start."""
+        instance = self._leaving.get(scope_id)
+        while instance is not None and not instance.stuck:
+            instance = instance.predecessor
+        return instance is not None
 
     def reap_foreign(self) -> None:
         """Report and forget what somebody put into ``application_instances`` by hand and is done."""
@@ -336,7 +314,7 @@ class Pool:
         self._hand_over(instance, self._leave_chain(instance))
         if error is not None and not isinstance(error, (KeyboardInterrupt, SystemExit)):
             self.reports.add(error, instance)
-        if self.options.observer is not None:
+        if instance.has_place or instance.stuck:  # else it was never called
             ending = "cancelled" if cancelled else "failed" if error else "returned"
             seconds = time.monotonic() - instance.started_at
             notify(
@@ -359,7 +337,3 @@ class Pool:
             if before is None:
                 self.places.queue(after)
         return after
-
-
-async def _fail(error: Exception) -> None:
-    raise error

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Roster:
     """The listed instances. Everything is O(1) in their number.
 
-    Least recently used first. Apart are those in the middle of a send, because they are the last to be evicted,
-    and those that wait for a place, because their eviction frees none.
+    Least recently used first. Apart are those in the middle of a send, because they are the last to be
+    evicted, and those that wait for a place, because their eviction frees none.
     """
 
     def __init__(self, idle_timeout: float | None, expire: Callable[[Instance], None]) -> None:
@@ -100,7 +100,9 @@ class Roster:
 
     def oldest(self, *, with_place: bool = False) -> Instance | None:
         """Who is to be evicted next, or None if there is nobody. Who was taken out by hand is skipped."""
-        for listed in (self._resting, self._senders) if with_place else (self._resting, self._waiting, self._senders):
+        for listed in (
+            (self._resting, self._senders) if with_place else (self._resting, self._waiting, self._senders)
+        ):
             while listed:
                 scope_id, instance = next(iter(listed.items()))
                 entry: object = self.instances.get(scope_id)

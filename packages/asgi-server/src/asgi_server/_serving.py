@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import _closing
 from ._lifespan import LifespanRun
@@ -28,20 +28,22 @@ class Serving:
         self._pool = pool
         self._options = pool.options
         self.loop = pool.loop
-        self._stop = asyncio.Event()
-        self._hurry = asyncio.Event()
-        self._failures: list[BaseException] = []
+        # Futures and not Events: they are waited for beside tasks, and a task that waits would be one more to
+        # end.
+        self._stop: asyncio.Future[None] = self.loop.create_future()
+        self._hurry: asyncio.Future[None] = self.loop.create_future()
 
     @property
     def stopping(self) -> bool:
         """Whether the end was asked for."""
-        return self._stop.is_set()
+        return self._stop.done()
 
     def stop(self) -> None:
         """Ask for the end; a second time: do not wait for instances to handle what they have."""
-        if self._stop.is_set():
-            self._hurry.set()
-        self._stop.set()
+        if not self._stop.done():
+            self._stop.set_result(None)
+        elif not self._hurry.done():
+            self._hurry.set_result(None)
 
     async def run(self) -> None:
         """Serve until handle() ends, stop() is called or this is cancelled; raises what handle() raised."""
@@ -75,25 +77,21 @@ class Serving:
     def _lifespan(self) -> LifespanRun | None:
         if self._options.lifespan == "off":
             return None
-        return LifespanRun(self._pool.calling(), self._options.lifespan, self._options.lifespan_timeout)
+        return LifespanRun(self._pool.calls.caller(), self._options.lifespan, self._options.lifespan_timeout)
 
     async def _watch(self, handler: asyncio.Task[None], checker: asyncio.Task[None]) -> None:
-        stop = self.loop.create_task(self._stop.wait())
-        watched: set[asyncio.Task[Any]] = {handler, checker, stop}
-        try:
-            while True:
-                # No timeout: a server serves until somebody ends it.
-                done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
-                if handler in done:
-                    handler.result()
-                    return
-                if checker in done:
-                    checker.result()
-                    watched.discard(checker)
-                if stop in done:
-                    return
-        finally:
-            stop.cancel()
+        watched: set[asyncio.Future[None]] = {handler, checker, self._stop}
+        while True:
+            # No timeout: a server serves until somebody ends it.
+            done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            if handler in done:
+                handler.result()
+                return
+            if checker in done:
+                checker.result()
+                watched.discard(checker)
+            if self._stop in done:
+                return
 
     async def _check(self) -> None:
         await self._server.application_checker()
@@ -137,10 +135,9 @@ class Serving:
 
     async def _drain(self, patience: float) -> None:
         drain = self.loop.create_task(_closing.drain(self._pool, patience))
-        hurry = self.loop.create_task(self._hurry.wait())
         try:
             # It ends: drain() itself has the timeout.
-            await asyncio.wait({drain, hurry}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({drain, self._hurry}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             drain.cancel()
-            hurry.cancel()
+            await asyncio.wait({drain})

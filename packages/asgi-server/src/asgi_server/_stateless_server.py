@@ -215,8 +215,10 @@ class StatelessServer:
             if pool.is_blocked(scope_id):
                 raise ScopeBlockedError(f"the last instance of scope {scope_id!r} ignores its cancellation")
             await pool.no_line()
-        inbox = self.get_or_create_application_instance(scope_id, scope)
-        await inbox.put(message if on_settled is None else Tracked(message, on_settled))
+        inbox = await self.get_or_create_application_instance(scope_id, scope).with_room()
+        if pool.closed:
+            raise ServerClosedError("the server shut down while the message waited")
+        inbox.deliver(message if on_settled is None else Tracked(message, on_settled))
 
     def submit(self, scope_id: Hashable, scope: Any, message: Any) -> Future[None]:
         """:meth:`dispatch` for other threads. The future is done when the message is in the queue.
