@@ -1,4 +1,4 @@
-"""From an ASGI HTTP scope to a WSGI environ (PEP 3333, "environ Variables"; ASGI, "HTTP Connection Scope")."""
+"""From an ASGI HTTP scope to a WSGI environ (PEP 3333, "environ Variables")."""
 
 from __future__ import annotations
 

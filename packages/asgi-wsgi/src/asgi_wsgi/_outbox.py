@@ -55,8 +55,9 @@ class Outbox:
     def put(self, item: Item, size: int = 0) -> None:
         """Queue an item that takes ``size`` bytes of the window, without telling the loop yet."""
         with self._lock:
-            self._items.append((item, size))
-            self._queued += size
+            if not self.aborted:
+                self._items.append((item, size))
+                self._queued += size
 
     def announce(self) -> None:
         """Have the loop look into the outbox, unless it is about to."""
