@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from asgi_wsgi import WsgiToAsgi, WSGIMiddleware
+from asgi_wsgi import WSGIMiddleware, WsgiToAsgi
 
 BOTH = {"WsgiToAsgi": WsgiToAsgi, "WSGIMiddleware": WSGIMiddleware}
 
@@ -45,4 +45,6 @@ def no_thread_left():
     yield
     gc.collect()
     for thread in set(threading.enumerate()) - before:
-        assert thread.name.startswith(("asgi-wsgi", "ThreadPoolExecutor", "asyncio", "asgi", "Thread")), thread
+        assert thread.name.startswith(("asgi-wsgi", "ThreadPoolExecutor", "asyncio", "asgi", "Thread")), (
+            thread
+        )

@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 from wsgi_driver import Client, Recorder, Signal, ask, hello, http_scope
 
-from asgi_wsgi import ClientDisconnected, RequestBodyError, WsgiToAsgi, WSGIMiddleware
+from asgi_wsgi import ClientDisconnected, RequestBodyError, WSGIMiddleware, WsgiToAsgi
 
 pytestmark = pytest.mark.asyncio
 
@@ -54,7 +54,9 @@ async def test_the_end_is_empty_for_ever(adapt_any):
         return hello(environ, start_response)
 
     for length in ([], [(b"content-length", b"3")]):
-        assert (await ask(adapt_any(app), http_scope(method="POST", headers=length), [b"ab", b"c"])).status == 200
+        assert (
+            await ask(adapt_any(app), http_scope(method="POST", headers=length), [b"ab", b"c"])
+        ).status == 200
 
 
 async def test_a_message_without_body_is_an_empty_body(adapt_any):
@@ -322,7 +324,7 @@ async def test_a_message_of_another_type_is_an_error(adapt_any):
 
     client = Client(adapt_any(app), body=None)
     client.inbox.put_nowait({"type": "websocket.receive"})
-    with pytest.raises(ValueError, match="http.request"):
+    with pytest.raises(ValueError, match="http\\.request"):
         await client.run()
 
 
@@ -337,5 +339,3 @@ async def test_the_file_interface_is_that_of_bufferediobase():
 
     await ask(WSGIMiddleware(app), http_scope(method="POST"), ["é".encode()[:1], "é".encode()[1:]])
     assert seen == [True, True, False, False, "é"]
-
-

@@ -5,7 +5,7 @@ import sys
 import pytest
 from wsgi_driver import Recorder, ask, http_scope
 
-from asgi_wsgi import WsgiToAsgi, WSGIMiddleware
+from asgi_wsgi import WSGIMiddleware, WsgiToAsgi
 
 pytestmark = pytest.mark.asyncio
 
@@ -146,7 +146,15 @@ async def test_headers_that_would_split_or_garble_the_response_are_refused(adapt
 
 async def test_hop_by_hop_headers_are_dropped(adapt):
     def app(environ, start_response):
-        names = ["Connection", "Keep-Alive", "TE", "Transfer-Encoding", "Upgrade", "Proxy-Authenticate", "X-Kept"]
+        names = [
+            "Connection",
+            "Keep-Alive",
+            "TE",
+            "Transfer-Encoding",
+            "Upgrade",
+            "Proxy-Authenticate",
+            "X-Kept",
+        ]
         start_response("200 OK", [(name, "close") for name in names])
         return [b"x"]
 
@@ -226,7 +234,9 @@ async def test_a_short_body_is_reported(adapt, kind):
     assert not client.complete
 
 
-@pytest.mark.parametrize(("method", "status"), [("HEAD", "200 OK"), ("GET", "204"), ("GET", "304 Not Modified")])
+@pytest.mark.parametrize(
+    ("method", "status"), [("HEAD", "200 OK"), ("GET", "204"), ("GET", "304 Not Modified")]
+)
 @pytest.mark.parametrize("kind", [list, iter])
 async def test_no_body_for_head_204_and_304(adapt, method, status, kind):
     def app(environ, start_response):
@@ -404,7 +414,9 @@ async def test_wsgi_to_asgi_sends_a_message_a_block_and_a_bare_end():
             return kind([b"", b"a", b"", b"b"])  # noqa: B023 -- called in this round
 
         client = await ask(WsgiToAsgi(app))
-        blocks = [{"type": "http.response.body", "body": b, "more_body": True} for b in (b"", b"a", b"", b"b")]
+        blocks = [
+            {"type": "http.response.body", "body": b, "more_body": True} for b in (b"", b"a", b"", b"b")
+        ]
         start = {"type": "http.response.start", "status": 200, "headers": []}
         assert client.messages == [start, *blocks, {"type": "http.response.body"}]
 

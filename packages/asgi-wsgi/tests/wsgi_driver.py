@@ -1,4 +1,4 @@
-"""A hand-written ASGI server for tests: every ``receive()`` and ``send()`` is under the control of the test."""
+"""A hand-written ASGI server for tests, which control every ``receive()`` and ``send()``."""
 
 from __future__ import annotations
 

@@ -68,13 +68,18 @@ class Exchange:
         except RequestRefused as refused:
             await refuse(self._send, refused)
             return
-        outbox = self._outbox = Outbox(mailbox, self._options.send_window, self._on_output)
+        outbox = self._outbox = Outbox(
+            mailbox, self._options.send_window, self._on_output, may_spill=threads.are_borrowed
+        )
         response = self._response
         response.connect(
             outbox, self._scope, merge=self._options.merge, fill_length=self._options.fill_content_length
         )
-        make_gate = threads.gates(asyncio.get_running_loop())
-        response.wait_for_room = lambda: outbox.wait_for_room(make_gate)
+        if threads.are_borrowed:
+            response.wait_for_room = outbox.wait_a_little
+        else:
+            make_gate = threads.gates(asyncio.get_running_loop())
+            response.wait_for_room = lambda: outbox.wait_for_room(make_gate)
         run = ApplicationRun(
             application, lambda: self._environ(build_environ, body), start_response, response, outbox, body
         )
@@ -82,9 +87,11 @@ class Exchange:
             await threads.perform(run, outbox, mailbox)
             self._ended = True
             await self._send_rest()
-        except BaseException:
+        except BaseException as exc:
             self._abort()
             run.orphan()
+            if isinstance(exc, GeneratorExit):
+                self._sender = self._receiver = None  # the loop is gone: nothing can be awaited any more
             raise
         finally:
             if not run.started:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import TYPE_CHECKING, TypeAlias
 
 from ._errors import ClientDisconnected, LoopGone
-from ._waiting import LOOK_INTERVAL
+from ._spill import Spill
+from ._waiting import LOOK_INTERVAL, ThreadGate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +24,9 @@ Item: TypeAlias = "Message | bytes | None"
 # Each block counts for this much more than its length, so that a window of tiny blocks stays small as well.
 BLOCK_OVERHEAD = 256
 
+# Seconds for which ``write()`` waits for a client on a thread that is not the adapter's own.
+MOMENT = 0.05
+
 
 class Outbox:
     """A queue from one thread to one loop.
@@ -31,33 +36,47 @@ class Outbox:
     """
 
     __slots__ = (
-        "_announced", "_gate", "_items", "_lock", "_mailbox", "_on_output", "_paused", "_queued", "_room",
-        "_wanted", "_window", "aborted",
+        "_announced", "_gate", "_hasty", "_items", "_lock", "_mailbox", "_may_spill", "_on_output", "_paused", "_queued",
+        "_room", "_spill", "_wanted", "_window", "aborted",
     )  # fmt: skip
 
-    def __init__(self, mailbox: Mailbox, window: int, on_output: Callable[[], object]) -> None:
+    def __init__(
+        self, mailbox: Mailbox, window: int, on_output: Callable[[], object], *, may_spill: bool = False
+    ) -> None:
         self._lock = threading.Lock()
         self._mailbox = mailbox
         self._on_output = on_output
         self._window = window
         self._items: list[tuple[Item, int]] = []
         self._queued = 0
+        self._may_spill = may_spill
+        self._spill: Spill | None = None
         self._announced = False
         self._gate: Gate | None = None
         self._room: asyncio.Future[None] | None = None
         self._wanted = False
+        self._hasty = False
         self._paused = False
         # Set once, by the loop: nothing that is put in from now on will reach the client.
         self.aborted = False
 
     # The thread's side.
 
-    def put(self, item: Item, size: int = 0) -> None:
-        """Queue an item that takes ``size`` bytes of the window, without telling the loop yet."""
+    def put(self, item: Item, size: int = 0, *, written: bool = False) -> None:
+        """Queue an item that takes ``size`` bytes of the window, without telling the loop yet.
+
+        What was ``written``, and has no room in the window, goes to a temporary file if nobody can wait for room.
+        """
         with self._lock:
-            if not self.aborted:
-                self._items.append((item, size))
-                self._queued += size
+            if self.aborted:
+                return
+            if self._spill is None:
+                if not (written and self._may_spill and self._queued >= self._window):
+                    self._items.append((item, size))
+                    self._queued += size
+                    return
+                self._spill = Spill()
+            self._spill.put(item, size)
 
     def announce(self) -> None:
         """Have the loop look into the outbox, unless it is about to."""
@@ -77,11 +96,11 @@ class Outbox:
 
     def is_drained(self) -> bool:
         """Whether all that was put in has been sent."""
-        return self._queued <= 0
+        return self._queued <= 0 and self._spill is None
 
     def is_full(self) -> bool:
         """Whether the application has to wait before its next block."""
-        return self._queued >= self._window
+        return self._queued >= self._window or self._spill is not None
 
     def pause(self) -> bool:
         """Note that the application stops here until there is room; False if it is rather to end now."""
@@ -109,6 +128,28 @@ class Outbox:
             if self._mailbox.loop_is_closed():
                 self.abort()
 
+    def wait_a_little(self) -> None:
+        """Give the client a moment to read on, on a thread that others need as well.
+
+        One that lets the moment pass gets the rest by way of a file, until it has caught up.
+        """
+        if not self.is_full():
+            self._hasty = False
+        elif self._hasty:
+            # Locks are not fair: without a pause a thread that only writes would keep the loop from sending.
+            time.sleep(0.0005)
+        else:
+            with self._lock:
+                if self.aborted:
+                    return
+                gate = self._gate = self._gate or ThreadGate()
+                self._wanted = True
+            self._hasty = not gate.wait(MOMENT)
+            with self._lock:
+                if self._hasty and not self._wanted:
+                    gate.wait(0)  # opened in the meantime: close it for the next wait
+                self._wanted = False
+
     def check(self) -> None:
         """Raise ClientDisconnected if the client is gone."""
         if self.aborted:
@@ -122,13 +163,19 @@ class Outbox:
             items = self._items
             self._items = []
             self._announced = False
+            if not items and self._spill is not None:
+                items = self._spill.take(self._window)
+                self._queued += sum(size for _, size in items)
+                if not self._spill:
+                    self._spill.close()
+                    self._spill = None
             return items
 
     def sent(self, size: int) -> None:
         """Give ``size`` bytes of the window back."""
         with self._lock:
             self._queued -= size
-            if self._queued * 2 <= self._window:
+            if self._queued * 2 <= self._window and self._spill is None:
                 self._open()
 
     async def room(self) -> None:
@@ -138,7 +185,7 @@ class Outbox:
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._lock:
-            if self.aborted or self._queued * 2 <= self._window:
+            if self.aborted or (self._queued * 2 <= self._window and self._spill is None):
                 return
             self._room = future
         await future
@@ -148,6 +195,9 @@ class Outbox:
         with self._lock:
             self.aborted = True
             self._items.clear()
+            if self._spill is not None:
+                self._spill.close()
+                self._spill = None
             self._open()
             return self._paused
 

@@ -32,7 +32,7 @@ class Response:
 
     __slots__ = (
         "_bodiless", "_extensions", "_fill_length", "_head", "_held_empty", "_merge", "_sent", "_sink",
-        "_trailers", "content_length", "message", "started", "wait_for_room",
+        "_trailers", "_written", "content_length", "message", "started", "wait_for_room",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -47,6 +47,7 @@ class Response:
         self._fill_length = False
         self._extensions: Any = ()
         self._sent = 0
+        self._written = False
         self._held_empty = 0
         self._trailers: HeaderPairs | None = None
 
@@ -86,7 +87,9 @@ class Response:
     def write(self, data: bytes) -> None:
         """The ``write`` callable: hand bytes on before the iterable is looked at."""
         self._connected().check()
+        self._written = True
         self.block(data)
+        self._written = False
         if self.wait_for_room is not None:
             self.wait_for_room()
         self._connected().check()
@@ -116,7 +119,7 @@ class Response:
         self._sent += len(data)
         sink = self._connected()
         if data or not self._merge:
-            sink.put(data, len(data) + BLOCK_OVERHEAD)
+            sink.put(data, len(data) + BLOCK_OVERHEAD, written=self._written)
             sink.announce()
         return self._sent == length
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 class Threads(Protocol):
     """A place for application runs."""
 
+    # Whether the thread is others' as well: nothing may wait there for a client that can be avoided.
+    are_borrowed: bool
+
     def gates(self, loop: asyncio.AbstractEventLoop) -> MakeGate:
         """Return what makes the gates that the application's thread waits at."""
         ...
@@ -47,6 +50,8 @@ class Threads(Protocol):
 
 class FreeThreads:
     """Threads of a pool or an executor: each run has one of them from its beginning to its end."""
+
+    are_borrowed = False
 
     def __init__(self, submit: Callable[[Callable[[], None]], object], pool: WorkerPool | None) -> None:
         self._submit = submit
@@ -85,6 +90,10 @@ class FreeThreads:
         except BaseException:
             outbox.abort()
             raise
+        if not run.started:
+            raise RuntimeError(
+                "the executor dropped the request: it was shut down before the application ran"
+            )
         bring_back(before, context)
 
     def _run_through(self, run: ApplicationRun, outbox: Outbox, loop: asyncio.AbstractEventLoop) -> None:
@@ -123,6 +132,8 @@ class SensitiveThread:
     client that does not read its download stops nobody else.
     """
 
+    are_borrowed = True
+
     def __init__(self) -> None:
         self._advance = sync_to_async(_advance, thread_sensitive=True)
 
@@ -130,9 +141,14 @@ class SensitiveThread:
         return partial(SensitiveGate, loop)
 
     async def perform(self, run: ApplicationRun, outbox: Outbox, mailbox: Mailbox) -> None:  # noqa: ARG002
+        task: asyncio.Task[Any] | None = asyncio.current_task()
+        cancelling = task.cancelling() if task is not None else 0
         try:
             while not await self._advance(run):
                 await outbox.room()
+            if task is not None and task.cancelling() > cancelling:
+                # Cancelling goes down to where sync code waits for a coroutine, and there it was caught.
+                raise asyncio.CancelledError
         except BaseException:
             if outbox.abort():
                 await self._close(run)
