@@ -45,7 +45,9 @@ class Options:
         _whole_number("send_window (bytes)", self.send_window, 1)
         _whole_number("receive_window (bytes)", self.receive_window, 1)
         check_timeout("client_timeout", self.client_timeout)
-        if self.executor is not None and not callable(getattr(self.executor, "submit", None)):
+        if isinstance(self.executor, type) or (
+            self.executor is not None and not callable(getattr(self.executor, "submit", None))
+        ):
             raise TypeError(f"executor must be a concurrent.futures.Executor, not {self.executor!r}")
         self._check_threads()
 

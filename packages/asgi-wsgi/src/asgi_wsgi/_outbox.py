@@ -65,7 +65,7 @@ class Outbox:
     def put(self, item: Item, size: int = 0, *, written: bool = False) -> None:
         """Queue an item that takes ``size`` bytes of the window, without telling the loop yet.
 
-        What was ``written``, and has no room in the window, goes to a temporary file if nobody can wait for room.
+        What was ``written`` and has no room in the window goes to a file if nobody can wait for room.
         """
         with self._lock:
             if self.aborted:

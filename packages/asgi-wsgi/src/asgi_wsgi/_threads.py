@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
@@ -100,6 +101,7 @@ class FreeThreads:
         # What async_to_sync reads to find the loop that this thread works for.
         threadlocal: Any = SyncToAsync.threadlocal
         threadlocal.main_event_loop = loop
+        threadlocal.main_event_loop_pid = os.getpid()
         try:
             while not run.advance():
                 outbox.wait_for_room(self._make_gate)

@@ -27,8 +27,27 @@ if TYPE_CHECKING:
 
 
 class WsgiToAsgi:
-    """Wraps a WSGI application to make it an ASGI application, with the interface and the defaults of
-    asgiref.
+    """Wraps a WSGI application to make it an ASGI application, with the interface and the defaults of asgiref.
+
+    The engine is that of `WSGIMiddleware`, whose documentation explains the options. The defaults differ: the
+    application runs on the thread-sensitive thread (``thread_sensitive=True``), when its request body is there as a
+    whole (``stream=False``); each block is sent as a message of its own and no header is added (``merge=False``,
+    ``fill_content_length=False``); the server alone decides how long to wait for a client
+    (``client_timeout=None``). Context variables that the application sets come back to the task of the request.
+
+    Args:
+        wsgi_application: The WSGI application (PEP 3333).
+        duplicate_header_limit: More headers of one name, cookies apart, are answered with 400. None or 0: no limit.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument is out of range, or contradicts another one.
+
+    Example:
+        >>> def app(environ, start_response):
+        ...     start_response("200 OK", [("Content-Type", "text/plain")])
+        ...     return [b"Hello"]
+        >>> application = WsgiToAsgi(app)
     """
 
     def __init__(
