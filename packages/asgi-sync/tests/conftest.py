@@ -1,19 +1,23 @@
 """What the tests share: bounded threads, programs in a process of their own, and frames told apart."""
 
+import asyncio
 import os
 import subprocess
 import sys
 import textwrap
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any
 
 import pytest
 
-#: How long a test waits for something that takes milliseconds when it works.
-PATIENCE = 20.0
+#: How long, in seconds, a test waits for something that takes milliseconds when it works.
+PATIENCE = float(os.environ.get("TEST_PATIENCE", "20"))
+
+Job = Callable[..., Any] | Coroutine[Any, Any, Any]
 
 #: Put before every program that runs in a process of its own: it ends itself with the stacks of all threads.
 WATCHDOG = """\
@@ -22,17 +26,32 @@ faulthandler.dump_traceback_later({timeout}, exit=True)
 """
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """With TEST_LOOP=uvloop in the environment every loop that the tests make is uvloop's."""
+    if os.environ.get("TEST_LOOP") == "uvloop":
+        import uvloop
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # policies end in 3.16
+            asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
 @pytest.fixture
 def in_thread() -> Callable[..., Any]:
-    """Call a function in a new plain thread and hand on its result or exception, within bounded time."""
+    """Call a function, or run a coroutine with asyncio.run, in a new plain thread, within bounded time.
 
-    def run(function: Callable[..., Any], *args: Any, timeout: float = PATIENCE) -> Any:
+    Hands on the result or the exception.
+    """
+
+    def run(
+        function: Callable[..., Any] | Coroutine[Any, Any, Any], *args: Any, timeout: float = PATIENCE
+    ) -> Any:
         outcome: list[Any] = []
         error: list[BaseException] = []
 
         def body() -> None:
             try:
-                outcome.append(function(*args))
+                outcome.append(asyncio.run(function) if asyncio.iscoroutine(function) else function(*args))
             except BaseException as exc:
                 error.append(exc)
 
@@ -102,15 +121,3 @@ def library_frames() -> Callable[[BaseException], list[FrameType]]:
         ]
 
     return frames
-
-
-@pytest.fixture
-def restored() -> Iterator[Callable[[type, str], None]]:
-    """Put class attributes back as they were after a test that replaced or deleted them."""
-    patch = pytest.MonkeyPatch()
-
-    def keep(owner: type, name: str) -> None:
-        patch.setattr(owner, name, owner.__dict__[name])
-
-    yield keep
-    patch.undo()
