@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -69,6 +70,14 @@ def in_thread() -> Callable[..., Any]:
     return run
 
 
+def end(process: subprocess.Popen[str]) -> None:
+    """Kill a process and its children."""
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+
+
 @pytest.fixture
 def run_program() -> Callable[..., str]:
     """Run a program in a process of its own with a watchdog; return what it printed.
@@ -90,15 +99,24 @@ def run_program() -> Callable[..., str]:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
         command = [sys.executable, "-W", "error", *options, "-c", program, *arguments]
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,  # so that its children can be ended with it
         )
         with process:
             try:
                 if interact is not None:
                     interact(process)
                 out, err = process.communicate(timeout=timeout + 10)
+            except subprocess.TimeoutExpired:
+                end(process)
+                out, err = process.communicate()
+                pytest.fail(f"the process or a child of it hangs\n{out}\n{err}")
             except BaseException:
-                process.kill()
+                end(process)
                 raise
         if process.returncode != returncode:
             pytest.fail(f"exit status {process.returncode}, expected {returncode}\n{out}\n{err}")
