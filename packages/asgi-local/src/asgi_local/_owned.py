@@ -1,0 +1,69 @@
+"""The methods of a lane where a new thread starts with a copy of its parent's context.
+
+As in ``_default``, but each state names its thread, and a state of another one is asked about first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._base import RESERVED, check_name, missing, plain_getattr
+from ._home import here, visible
+from ._state import Cell, OwnedState, borrow_cell
+
+if TYPE_CHECKING:
+    from ._base import Local
+
+
+def build_owned() -> tuple[Cell, dict[str, Any]]:
+    cell = borrow_cell()
+    var = cell.var
+    get = var.get
+    put = var.set
+    track = cell.track
+    look_further = cell.missing
+
+    def get_attribute(self: Local, name: str) -> Any:
+        try:
+            state = get()
+            mine = state.home is here.home
+        except (LookupError, AttributeError):  # nothing was set, or it was disowned
+            return plain_getattr(self, name)
+        if mine:
+            return state[name]
+        state = visible(var)
+        return plain_getattr(self, name) if state is None else state[name]
+
+    def copy_of_visible() -> OwnedState:
+        seen = visible(var)
+        state = OwnedState() if seen is None else OwnedState(seen)
+        state.__missing__ = look_further
+        state.home = here.home
+        return state
+
+    def set_attribute(self: Local, name: str, value: Any) -> None:
+        if name in RESERVED:
+            check_name(self, name)
+        state = copy_of_visible()
+        state[name] = value
+        track(state)
+        put(state)
+
+    def delete_attribute(self: Local, name: str) -> None:
+        state = copy_of_visible()
+        if name not in state:
+            missing(self, name)
+        del state[name]
+        track(state)
+        put(state)
+
+    def values(_: Local) -> dict[str, Any]:
+        state = visible(var)
+        return {} if state is None else dict(state)
+
+    return cell, {
+        "__getattribute__": get_attribute,
+        "__setattr__": set_attribute,
+        "__delattr__": delete_attribute,
+        "__asgi_local_values__": values,
+    }
