@@ -37,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
             asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def in_thread() -> Callable[..., Any]:
     """Call a function, or run a coroutine with asyncio.run, in a new plain thread, within bounded time.
 

@@ -108,7 +108,8 @@ def test_a_child_forked_by_sensitive_code_can_bridge_at_once(run_program: RunPro
     """The fork happens on the sensitive thread while a loop runs in the parent. asgiref 3.13.0 hangs."""
     out = run_program(
         CHILD
-        + "async def main():\n    return await sync_to_async(fork)(use_everything)\nprint(asyncio.run(main()))\n",
+        + "async def main():\n    return await sync_to_async(fork)(use_everything)\n"
+        + "print(asyncio.run(main()))\n",
         options=FORKING,
     )
     assert out == "0\n"
@@ -130,7 +131,8 @@ def test_a_child_forked_below_a_sync_root_can_bridge_at_once(run_program: RunPro
     """The main thread forks while it serves a call of its own async code."""
     out = run_program(
         CHILD
-        + "async def main():\n    return await sync_to_async(fork)(use_everything)\nprint(async_to_sync(main)())\n",
+        + "async def main():\n    return await sync_to_async(fork)(use_everything)\n"
+        + "print(async_to_sync(main)())\n",
         options=FORKING,
     )
     assert out == "0\n"
