@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._base import RESERVED, Local, check_name, kinds, missing, plain_getattr
 from ._lane import Lanes
-from ._state import Held, borrow_cell
+from ._state import Cells, Held
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,11 +36,14 @@ ThreadCriticalLocal.__name__ = "Local"
 kinds[True] = ThreadCriticalLocal
 
 
+_cells = Cells()
+
+
 class _CellOfThread:
     """A cell for the tasks of one thread; goes with the thread or with the Local, whichever ends first."""
 
     def __init__(self) -> None:
-        self.cell = borrow_cell()
+        self.cell = _cells.borrow()
 
     def __del__(self) -> None:
         self.cell.empty()
@@ -69,9 +72,6 @@ class _ThreadStore:
 
     def __init__(self, renew: Callable[[], None]) -> None:
         self.empty = renew
-
-    def lend(self, local: Local) -> None:
-        """Any Local will do."""
 
     def discard(self) -> None:
         """There is nothing to keep."""

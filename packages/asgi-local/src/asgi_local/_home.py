@@ -25,8 +25,8 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 from contextvars import Context, ContextVar, copy_context
+from threading import current_thread, local
 from typing import TYPE_CHECKING, Any
 
 from ._state import OwnedState
@@ -43,7 +43,7 @@ class Home:
     __slots__ = ("__weakref__",)
 
 
-class _Here(threading.local):
+class _Here(local):
     home: Home
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ def visible(var: ContextVar[OwnedState | None]) -> OwnedState | None:
 
 def _is_carried(var: ContextVar[Any], state: OwnedState) -> bool:
     try:
-        first = threading.current_thread()._context  # type: ignore[attr-defined]  # from 3.14, not in typeshed
+        first = current_thread()._context  # type: ignore[attr-defined]  # from 3.14, not in typeshed
     except AttributeError:
         return False
     if first is None:

@@ -23,9 +23,6 @@ _LANES_KEPT = 64
 class Store(Protocol):
     """Where the values of one lane are."""
 
-    def lend(self, local: Local) -> None:
-        """Serve *local* from now on."""
-
     def empty(self) -> None:
         """Drop all values, of all threads and contexts."""
 
@@ -69,7 +66,6 @@ class Lanes:
                     lane = self._free.pop()
                 except IndexError:
                     lane = self._make()
-                lane.store.lend(local)
                 object.__setattr__(local, "__class__", lane.kind)
 
     def _make(self) -> _Lane:

@@ -9,35 +9,37 @@ from typing import TYPE_CHECKING, Any
 
 from ._base import RESERVED, check_name, missing, plain_getattr
 from ._home import here, visible
-from ._state import Cell, OwnedState, borrow_cell
+from ._state import Cell, Cells, OwnedState
 
 if TYPE_CHECKING:
     from ._base import Local
 
 
+_cells = Cells()
+
+
 def build_owned() -> tuple[Cell, dict[str, Any]]:
-    cell = borrow_cell()
+    cell = _cells.borrow()
     var = cell.var
     get = var.get
     put = var.set
     track = cell.track
-    look_further = cell.missing
 
     def get_attribute(self: Local, name: str) -> Any:
         try:
             state = get()
-            mine = state.home is here.home
-        except (LookupError, AttributeError):  # nothing was set, or it was disowned
-            return plain_getattr(self, name)
-        if mine:
-            return state[name]
-        state = visible(var)
-        return plain_getattr(self, name) if state is None else state[name]
+            if state.home is here.home:
+                return state[name]
+            state = visible(var)
+            if state is not None:
+                return state[name]
+        except (LookupError, AttributeError):  # no such name, or nothing was set, or all of it is disowned
+            pass
+        return plain_getattr(self, name)
 
     def copy_of_visible() -> OwnedState:
         seen = visible(var)
         state = OwnedState() if seen is None else OwnedState(seen)
-        state.__missing__ = look_further
         state.home = here.home
         return state
 

@@ -224,6 +224,12 @@ class Frame(CurrentThreadExecutor):
         self.done = True
         self.home.wake()
 
+    def release(self) -> None:
+        """The thread goes on. Tasks that live longer keep the frame in their context: let it keep nothing else."""
+        self.quit()
+        self.call = self.outer_frame = self.task = self.loop = self.loop_thread = None
+        del self.context, self._start
+
     def is_done(self) -> bool:
         return self.done
 

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from asgi_local import Local
 
 from ._loops import LoopThread
-from ._worker import ContextExecutor, own_home
+from ._worker import ContextExecutor, new_thread, own_home
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -93,8 +93,10 @@ class ThreadSensitiveContext:
         elif isinstance(executor, ContextExecutor):
             executor.give_back()
         elif executor is not None:
-            # Somebody put one of their own here; it is shut down as asgiref does, but without waiting.
-            executor.shutdown(wait=False)
+            # Somebody put one of their own here. Its shutdown may wait for calls that still run: not on this thread.
+            shutdown = getattr(executor, "shutdown", None)
+            if shutdown is not None:
+                new_thread(shutdown, "asgi-sync-shutdown").start()
 
 
 def place_of(scope: Any) -> Any:
@@ -105,8 +107,8 @@ def place_of(scope: Any) -> Any:
     exited = getattr(scope, "_exited", False)
     if exited and scope._executor is not None:
         raise RuntimeError(
-            "The ThreadSensitiveContext that this task was made in has exited. With an executor, its tasks "
-            "must make their thread-sensitive calls before that."
+            "ThreadSensitiveContext has exited: a task that was made in a context with an executor must make its "
+            "thread-sensitive calls before that."
         )
     executor = context_to_thread_executor[scope] = ContextExecutor()
     # A task that outlives its context must not run on a thread that the context had, and may have shared since.
