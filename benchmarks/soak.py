@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextvars
+import faulthandler
 import gc
 import os
 import random
@@ -159,13 +160,23 @@ class Soak:
                 await asyncio.wait([task], timeout=rng.random() * 0.01)
                 task.cancel()
                 name = "cancelled"
-            await asyncio.wait([task], timeout=60)
+            await asyncio.wait([task], timeout=30)
             if not task.done():
-                raise AssertionError(f"{kind} hangs: {task!r}")
+                self.tell_and_exit(task)
             if not task.cancelled() and task.exception() is not None:
                 self.unexpected.append(task.exception())
             self.done[name] += 1
             await asyncio.sleep(rng.random() * 0.01)
+
+    def tell_and_exit(self, hanging: asyncio.Task[None]) -> None:
+        """Show where everything stands; a run that hangs cannot be ended in another way."""
+        print("a task hangs; tasks and threads:", file=sys.stderr)
+        for task in asyncio.all_tasks():
+            if self.worker.__code__ is not getattr(task.get_coro(), "cr_code", None):
+                task.print_stack(limit=4, file=sys.stderr)
+        hanging.print_stack(file=sys.stderr)
+        faulthandler.dump_traceback(file=sys.stderr)
+        os._exit(1)
 
     async def watch(self, end: float) -> None:
         while time.monotonic() < end:
