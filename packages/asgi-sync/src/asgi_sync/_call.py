@@ -36,6 +36,7 @@ class Call:
     """
 
     __slots__ = (
+        "__weakref__",
         "_claim",
         "abandoned",
         "args",
@@ -137,11 +138,10 @@ class Call:
         if not self.future.done():
             self.future.set_result(None)
         elif self.abandoned and self.error is not None:
-            error, self.error = self.error, None
             self.loop.call_exception_handler(
                 {
                     "message": f"{describe(self.func)} failed after the task that waited for it was cancelled",
-                    "exception": error,
+                    "exception": self.take_error(),
                 }
             )
 
@@ -159,23 +159,31 @@ class Call:
 
         Returns if what becomes of the cancellation is the sync code's to decide, and it has ended; else raises.
         """
-        while True:
-            if self.settled or self.withdraw():
-                raise cancelled
-            passed_on = self.frame is not None and self.frame.cancel()
-            if not passed_on and abandon:
-                self.abandoned = True
-                raise cancelled
-            self.future = self.loop.create_future()
-            try:
-                await self.future
-            except asyncio.CancelledError as again:
-                cancelled = again
-                continue
-            if passed_on:
-                return
-            error, self.error = self.error, None
-            raise cancelled from error
+        __traceback_hide__ = True
+        try:
+            while True:
+                if self.settled or self.withdraw():
+                    raise cancelled
+                passed_on = self.frame is not None and self.frame.cancel()
+                if not passed_on and abandon:
+                    self.abandoned = True
+                    raise cancelled
+                self.future = self.loop.create_future()
+                try:
+                    await self.future
+                except asyncio.CancelledError as again:
+                    cancelled = again
+                    continue
+                if passed_on:
+                    return
+                raise cancelled from self.take_error()
+        finally:
+            del cancelled, self  # the traceback of what is raised holds this frame
+
+    def take_error(self) -> BaseException | None:
+        """What the sync code raised. The call forgets it: its traceback leads back here."""
+        error, self.error = self.error, None
+        return error
 
 
 class HandledCall(Call):

@@ -239,7 +239,8 @@ class Frame(CurrentThreadExecutor):
         """Return or raise what the coroutine did. Once."""
         error, self.error = self.error, None
         if error is None:
-            return self.result
+            result, self.result = self.result, None
+            return result
         try:
             raise error
         finally:

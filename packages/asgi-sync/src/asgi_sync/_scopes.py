@@ -157,6 +157,12 @@ class AsyncSingleThreadContext:
             # Without limit, as at the end of asyncio.run: tasks that are cancelled may take their time.
             loop_thread.join()
 
+    def __del__(self) -> None:
+        # A block that was never left, in a thread that has ended.
+        loop_thread = self._loop_thread
+        if loop_thread is not None:
+            loop_thread.close()
+
     def run(self, frame: Any) -> None:
         """Run a frame's coroutine in the block's loop. From any thread."""
         with self._lock:

@@ -154,7 +154,8 @@ class SyncToAsync(Generic[P, R]):
                 write_back(call.context, call.baseline)
             if call.error is None:
                 return call.result
-            error, call.error = call.error, None
+            error = call.take_error()
+            assert error is not None
             try:
                 raise error
             finally:
