@@ -1,0 +1,48 @@
+"""What a callable makes when it is called: told once, when it is wrapped."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import functools
+import inspect
+from typing import Any
+
+from ._wrapping import function_of
+
+
+class Kind(enum.Enum):
+    """What calling it gives."""
+
+    PLAIN = enum.auto()
+    GENERATOR = enum.auto()
+    ASYNC_GENERATOR = enum.auto()
+    CONTEXT_MANAGER = enum.auto()
+    ASYNC_CONTEXT_MANAGER = enum.auto()
+
+
+def _nothing() -> Any: ...
+
+
+# All functions that one of these decorators makes share the code of one inner function.
+_CONTEXT_MANAGER: Any = contextlib.contextmanager(_nothing).__code__  # type: ignore[attr-defined]  # a function
+_ASYNC_CONTEXT_MANAGER: Any = contextlib.asynccontextmanager(_nothing).__code__  # type: ignore[attr-defined]  # a function
+
+
+def kind_of(func: Any) -> Kind:
+    """Tell by the function itself, under partials, methods and `__call__`; a decorator in between hides it."""
+    func = function_of(func)
+    while isinstance(func, functools.partial):
+        func = func.func
+    if not inspect.isroutine(func) and not inspect.isclass(func):
+        func = getattr(type(func), "__call__", func)  # noqa: B004 - not a test whether it is callable
+    if inspect.isgeneratorfunction(func):
+        return Kind.GENERATOR
+    if inspect.isasyncgenfunction(func):
+        return Kind.ASYNC_GENERATOR
+    code = getattr(func, "__code__", None)
+    if code is _CONTEXT_MANAGER:
+        return Kind.CONTEXT_MANAGER
+    if code is _ASYNC_CONTEXT_MANAGER:
+        return Kind.ASYNC_CONTEXT_MANAGER
+    return Kind.PLAIN
