@@ -21,6 +21,8 @@ from ._wrapping import adopt_metadata, bind, callers_stacklevel, function_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    from ._hosts import Host
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -43,6 +45,9 @@ class AsyncToSync(Generic[P, R]):
         self,
         awaitable: Callable[P, Coroutine[Any, Any, R]] | Callable[P, Awaitable[R]],
         force_new_loop: bool = False,
+        *,
+        host: Host | None = None,
+        gives_awaitable: bool = True,
     ) -> None:
         called: Any = function_of(awaitable)
         if asyncio.iscoroutine(called):
@@ -50,12 +55,13 @@ class AsyncToSync(Generic[P, R]):
                 f"async_to_sync takes a function that returns an awaitable, not the coroutine {called!r}: "
                 "write async_to_sync(function)(arguments)"
             )
-        if not calls_coroutine(called):
+        if gives_awaitable and not calls_coroutine(called):
             # Only a warning: what returns an awaitable need not be marked.
             warnings.warn("async_to_sync was passed a non-async-marked callable", stacklevel=callers_stacklevel())
         adopt_metadata(self, awaitable)
         self.awaitable = called
         self.force_new_loop = force_new_loop
+        self._host = host
         self._descriptor = awaitable
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -79,6 +85,8 @@ class AsyncToSync(Generic[P, R]):
         is_plain = type(self).main_wrap is _MAIN_WRAP and "main_wrap" not in vars(self)
         drive: Any = Drive(self.awaitable, exc_info[1], args, kwargs) if is_plain else ClassicDrive()
         frame = Frame(current, drive, self.force_new_loop)
+        if self._host is not None:
+            frame.host = self._host
         try:
             frame.context = context = copy_context()
             context.run(_enter, frame)

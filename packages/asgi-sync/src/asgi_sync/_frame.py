@@ -14,6 +14,7 @@ from ._state import thread
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from ._hosts import Host
     from ._loops import LoopThread
 
 P = ParamSpec("P")
@@ -125,6 +126,9 @@ class SubmittedWork:
 
 class Frame(CurrentThreadExecutor):
     """What `async_to_sync` waits in: the coroutine to be, where it runs, and its outcome."""
+
+    #: The loop to run in, if it is not to be looked for.
+    host: Host | None = None
 
     def __init__(
         self,
