@@ -1,4 +1,4 @@
-"""`async_to_sync`: call async code and wait for it, from sync code."""
+"""Call async code and wait for it, from sync code: what `async_to_sync` makes of a plain coroutine function."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import warnings
 from concurrent.futures import Executor, Future
 from contextvars import Context, ContextVar, copy_context
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from ._call import describe
 from ._context import write_back
@@ -145,55 +145,3 @@ def _enter(frame: Frame) -> None:
     """In the context that the coroutine will run in: this frame is where its sensitive code belongs."""
     executors.current = frame
     waiting_frame.set(frame)
-
-
-@overload
-def async_to_sync(
-    *,
-    force_new_loop: bool = False,
-) -> Callable[[Callable[P, Coroutine[Any, Any, R]] | Callable[P, Awaitable[R]]], Callable[P, R]]: ...
-
-
-@overload
-def async_to_sync(
-    awaitable: Callable[P, Coroutine[Any, Any, R]] | Callable[P, Awaitable[R]],
-    *,
-    force_new_loop: bool = False,
-) -> Callable[P, R]: ...
-
-
-def async_to_sync(
-    awaitable: Callable[P, Coroutine[Any, Any, R]] | Callable[P, Awaitable[R]] | None = None,
-    *,
-    force_new_loop: bool = False,
-) -> Any:
-    """Make a sync function of a coroutine function. Also a decorator, with or without arguments.
-
-    In sync code that an event loop waits for in `sync_to_async`, the coroutine runs in that loop. In other sync code it
-    runs in a loop on a thread of its own, a new loop as far as can be seen: whatever a call leaves in it, tasks or
-    connections, ends with the call, as with `asyncio.run`. To keep a loop, use `AsyncSingleThreadContext`.
-
-    The calling thread waits, and meanwhile runs the thread-sensitive code that belongs to it.
-
-    Args:
-        awaitable: A coroutine function or any other callable that returns an awaitable. It is called in the loop.
-        force_new_loop: Run in a new loop in any case.
-
-    Returns:
-        An `AsyncToSync`: a function with the name, documentation and signature of `awaitable`. The coroutine sees the
-        caller's context variables and the exception being handled; the variables that it sets come back.
-
-    Warns:
-        UserWarning: If `awaitable` does not look like a coroutine function.
-
-    >>> import asyncio
-    >>> from asgi_sync import async_to_sync
-    >>> async def double(number):
-    ...     await asyncio.sleep(0)
-    ...     return 2 * number
-    >>> async_to_sync(double)(21)
-    42
-    """
-    if awaitable is None:
-        return lambda function: AsyncToSync(function, force_new_loop)
-    return AsyncToSync(awaitable, force_new_loop)

@@ -32,7 +32,13 @@ class LoopThread:
         loop_factory: Makes the loop; by default asyncio's policy does.
     """
 
-    def __init__(self, *, is_shared: bool = False, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None):
+    def __init__(
+        self,
+        *,
+        is_shared: bool = False,
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+        name: str | None = None,
+    ) -> None:
         self._is_shared = is_shared
         self._loop_factory = loop_factory
         self._lock = threading.Lock()
@@ -47,6 +53,8 @@ class LoopThread:
         self._attributes = 0
         self._generation = process.generation
         self.thread = new_thread(self._serve, "asgi-sync-loop")
+        if name is not None:
+            self.thread.name = name
         self.thread.start()
         _registry.add(self)
 
