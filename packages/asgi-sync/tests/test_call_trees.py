@@ -265,7 +265,7 @@ class Place:
             case Park():
                 return self.scope is not None and not self.is_inline
             case Block():
-                return self.may_block
+                return self.may_block and not self.is_inline
             case Group(fails=True):
                 # After a swallowed cancellation a TaskGroup of 3.13 cancels its task anew when a child fails.
                 return self.scope is None
