@@ -7,8 +7,9 @@ import timeit
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from asgi_local import Local
 from harness import Bench, Subject, coroutine, load_peer, statement
+
+from asgi_local import Local
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -79,5 +80,3 @@ def run(bench: Bench) -> None:
                 if not kind and operation in OF_VARIABLE:
                     subjects["ContextVar"] = of_variable(OF_VARIABLE[operation])
                 bench.compare(f"{kind}{place}: {operation}", subjects)
-
-

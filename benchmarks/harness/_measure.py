@@ -61,7 +61,9 @@ class Comparison:
 
     def ratios(self, peer: str) -> list[float]:
         """Return, round by round, how many times longer *peer* took than we did."""
-        return [theirs / ours for theirs, ours in zip(self.seconds[peer], self.seconds[self.ours], strict=True)]
+        return [
+            theirs / ours for theirs, ours in zip(self.seconds[peer], self.seconds[self.ours], strict=True)
+        ]
 
 
 class Bench:
@@ -130,5 +132,3 @@ class Bench:
 def summary(ratios: list[float]) -> dict[str, float]:
     """Return median, lowest and highest of *ratios*."""
     return {"median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}
-
-

@@ -55,7 +55,9 @@ def install_peer(name: str) -> Path:
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     uv = shutil.which("uv")
-    installer = [uv, "pip", "install", "--python", sys.executable] if uv else [sys.executable, "-m", "pip", "install"]
+    installer = (
+        [uv, "pip", "install", "--python", sys.executable] if uv else [sys.executable, "-m", "pip", "install"]
+    )
     subprocess.run([*installer, "--quiet", "--target", str(partial), *requirements], check=True)
     partial.rename(folder)
     return folder
@@ -94,7 +96,9 @@ def installed_version(name: str) -> str:
     """Return the version of a peer that is installed."""
     for metadata in install_peer(name).glob("*.dist-info/METADATA"):
         fields = dict(
-            line.split(": ", 1) for line in metadata.read_text(encoding="utf-8").split("\n\n")[0].splitlines() if ": " in line
+            line.split(": ", 1)
+            for line in metadata.read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+            if ": " in line
         )
         if fields["Name"].lower() == name:
             return fields["Version"]

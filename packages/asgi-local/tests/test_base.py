@@ -104,13 +104,15 @@ def test_reserved_names_are_refused(local: Local, name: str) -> None:
 
 
 def test_names_that_the_implementation_uses_are_free(local: Local) -> None:
-    names = "_storage _lock var get cell home states limit methods held in_task mine".split()
+    names = ["_storage", "_lock", "var", "get", "cell", "home", "states", "limit", "methods", "held", "in_task", "mine"]
     for number, name in enumerate(names):
         setattr(local, name, number)
     assert [getattr(local, name) for name in names] == list(range(len(names)))
 
 
-@given(st.text(string.ascii_letters + "_é0", min_size=1).filter(lambda name: name not in RESERVED), st.booleans())
+@given(
+    st.text(string.ascii_letters + "_é0", min_size=1).filter(lambda name: name not in RESERVED), st.booleans()
+)
 def test_any_other_name_can_be_set(name: str, thread_critical: bool) -> None:
     local = Local(thread_critical)
     setattr(local, name, name)

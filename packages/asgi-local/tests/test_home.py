@@ -315,7 +315,17 @@ def test_a_thread_that_threading_did_not_start_sees_what_it_is_given() -> None:
     sys.version_info < (3, 14) or CONTEXT_IS_INHERITED, reason="runs this module with the option"
 )
 def test_with_inherited_contexts() -> None:
-    command = [sys.executable, "-X", "thread_inherit_context=1", "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    command = [
+        sys.executable,
+        "-X",
+        "thread_inherit_context=1",
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        __file__,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=110, env=os.environ, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "skipped" not in done.stdout.replace("1 skipped", "")

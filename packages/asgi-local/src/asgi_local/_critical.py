@@ -1,4 +1,4 @@
-"""A Local that never leaves its thread: a ``threading.local`` in sync code, and per task as well in a task."""
+"""A Local that never leaves its thread: ``threading.local`` in sync code, and per task as well in a task."""
 
 from __future__ import annotations
 

@@ -1,24 +1,27 @@
 """Whose values are these? Only asked where a new thread starts with a copy of its parent's context.
 
 ``sys.flags.thread_inherit_context`` (Python 3.14, on by default in free-threaded builds) gives every
-``threading.Thread`` a copy of the context that called ``start()``. A Local is private to its thread, so what came
-that way must not be seen. But a context that somebody *carries* to another thread on purpose (``asyncio.to_thread``,
-``loop.run_in_executor(None, context.run, f)``, asgi-sync) must bring its values. Both look the same from inside:
-a context with values that another thread put there. What can be known, and what follows from it:
+``threading.Thread`` a copy of the context that called ``start()``. A Local is private to its thread, so
+what came that way must not be seen. But a context that somebody *carries* to another thread on purpose
+(``asyncio.to_thread``, ``loop.run_in_executor(None, context.run, f)``, asgi-sync) must bring its values.
+Both look the same from inside: a context with values that another thread put there. What can be known, and
+what follows from it:
 
-1. Every state names its *home*, an object of the thread that set it. The operating system uses a thread's id again
-   as soon as the thread has ended; an object that is in use is never taken for another one.
+1. Every state names its *home*, an object of the thread that set it. The operating system uses a thread's
+   id again as soon as the thread has ended; an object that is in use is never taken for another one.
 2. A context in which ``adopt`` ran on this thread holds only what this thread may see.
-3. ``Thread._context`` is the context that the thread began with. A state that is in there came with the thread, and
-   is not shown. Copies of that context hold the same state, so neither ``copy_context().run()`` nor
-   ``asyncio.run()`` in the new thread brings it to light.
-4. A state that the thread did not begin with was brought here by a ``Context.run`` on this thread: it is shown.
-5. One case needs more: ``to_thread`` starts the pool's worker from the very context that it then carries, so the
-   first job finds its values in the worker's first context too. There the job itself tells: it is a ``Context.run``
-   of a context with that state in it. A job that was merely submitted is none, and sees nothing.
+3. ``Thread._context`` is the context that the thread began with. A state that is in there came with the
+   thread, and is not shown. Copies of that context hold the same state, so neither
+   ``copy_context().run()`` nor ``asyncio.run()`` in the new thread brings it to light.
+4. A state that the thread did not begin with was brought here by a ``Context.run`` on this thread: it is
+   shown.
+5. One case needs more: ``to_thread`` starts the pool's worker from the very context that it then carries,
+   so the first job finds its values in the worker's first context too. There the job itself tells: it is a
+   ``Context.run`` of a context with that state in it. A job that was merely submitted is none, and sees
+   nothing.
 
-Where that cannot be told (``Thread._context`` is no public name and may go), nothing is shown: of two mistakes, a
-value that is missing is the smaller one.
+Where that cannot be told (``Thread._context`` is no public name and may go), nothing is shown: of two
+mistakes, a value that is missing is the smaller one.
 """
 
 from __future__ import annotations
@@ -34,11 +37,12 @@ from ._state import OwnedState
 if TYPE_CHECKING:
     from types import FrameType
 
+# Whether a new thread starts with a copy of its parent's context; fixed for the life of the interpreter.
 CONTEXT_IS_INHERITED = bool(getattr(sys.flags, "thread_inherit_context", False))
 
 
 class Home:
-    """Stands for one thread in the states that it sets; lives as long as the thread or one of those states."""
+    """Stands for one thread in the states that it sets; lives as long as the thread or one of them."""
 
     __slots__ = ("__weakref__",)
 
@@ -57,12 +61,26 @@ _adopted: ContextVar[Home] = ContextVar("asgi_local.adopted")
 
 
 def adopt() -> None:
-    """See ``asgi_local.lowlevel.adopt``."""
+    """Make all that Locals hold in the current context this thread's own.
+
+    For the thread that receives a context, inside it; and for the sender, after it wrote changes back. Takes
+    the same short time however many Locals there are. Not needed where ``CONTEXT_IS_INHERITED`` is false.
+
+    >>> from asgi_local.lowlevel import adopt
+    >>> adopt()
+    """
     _adopted.set(here.home)
 
 
 def disown() -> None:
-    """See ``asgi_local.lowlevel.disown``."""
+    """Take out of the current context what Locals of other threads left in it.
+
+    For the thread that is about to send its context, before it copies it. The first time in a context it
+    looks at all context variables, after that at one. Not needed where ``CONTEXT_IS_INHERITED`` is false.
+
+    >>> from asgi_local.lowlevel import disown
+    >>> disown()
+    """
     if _adopted.get(None) is here.home:
         return
     for var, state in copy_context().items():
@@ -80,7 +98,8 @@ def visible(var: ContextVar[OwnedState | None]) -> OwnedState | None:
 
 def _is_carried(var: ContextVar[Any], state: OwnedState) -> bool:
     try:
-        first = current_thread()._context  # type: ignore[attr-defined]  # from 3.14, not in typeshed
+        # From 3.14, and not in typeshed.
+        first: Context | None = current_thread()._context  # type: ignore[attr-defined]
     except AttributeError:
         return False
     if first is None:
@@ -93,7 +112,7 @@ def _is_carried(var: ContextVar[Any], state: OwnedState) -> bool:
 
 
 def _context_of_pool_job() -> Context | None:
-    """Return the context that this ``ThreadPoolExecutor`` worker was told to run its present job in, if any."""
+    """Return the context that this ``ThreadPoolExecutor`` worker is to run its present job in, if any."""
     pool = sys.modules.get("concurrent.futures.thread")
     run_job = getattr(getattr(pool, "WorkerContext", None), "run", None)
     code = getattr(run_job, "__code__", None)
