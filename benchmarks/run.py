@@ -3,8 +3,9 @@
     python benchmarks/run.py local
     python benchmarks/run.py local --python python3.13 --python "python3.14 -X thread_inherit_context=1"
 
-Each ``--python`` is an interpreter, with options if need be; the default is the one that runs this. The figures go to
-``benchmarks/results/<script>-<version>.json`` as well. ``--markdown`` prints the table for a README.
+Each ``--python`` is an interpreter, with options if need be; the default is the one that runs this. The
+figures go to ``benchmarks/results/<script>-<version>.json`` as well. ``--markdown`` prints the table for a
+README.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Interleaved rounds in one process.
 
-Absolute times drift with the machine: another guest on the host, a change of the clock. So all subjects of a
-comparison take turns within each round, the ratio is formed within the round, and the median over the rounds is what
-counts; the spread says how far to trust it.
+Absolute times drift with the machine: another guest on the host, a change of the clock. So all subjects of
+a comparison take turns within each round, the ratio is formed within the round, and the median over the
+rounds is what counts; the spread says how far to trust it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def statement(source: str, names: Mapping[str, Any], setup: str = "pass") -> Sub
 
 
 def coroutine(function: Callable[[int], Awaitable[float]]) -> Subject:
-    """Return a subject that runs ``await function(n)``, which returns its own seconds, on a fresh event loop."""
+    """Return a subject that runs ``await function(n)``, which returns seconds, on a fresh event loop."""
 
     def measure(n: int) -> float:
         async def main() -> float:
@@ -52,7 +52,7 @@ def pinned(core: int | None) -> Iterator[None]:
 
 @dataclass
 class Comparison:
-    """What was measured of one thing, for all subjects. Times are seconds for one repetition, a list per subject."""
+    """What was measured of one thing: per subject, and per round, the seconds for one repetition."""
 
     title: str
     pinned: bool

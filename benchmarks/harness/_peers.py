@@ -1,8 +1,8 @@
 """Peers: installed into folders of their own, and imported side by side.
 
-asgiref, asgire and this project's asgiref-meta all install a package named ``asgiref``. Each peer therefore goes into
-its own folder, and is taken out of ``sys.modules`` again as soon as it is imported; what it imported keeps working,
-because its modules hold references to each other.
+asgiref, asgire and this project's asgiref-meta all install a package named ``asgiref``. Each peer therefore
+goes into its own folder, and is taken out of ``sys.modules`` again as soon as it is imported; it keeps
+working, because its modules hold references to each other.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 
 class Peer(NamedTuple):

@@ -1,4 +1,4 @@
-"""Memory: what a Local held goes with it, out of all contexts, and what is kept to be used again stays small."""
+"""Memory: what a Local held goes with it, out of all contexts, and what is kept for later stays small."""
 
 from __future__ import annotations
 

@@ -7,11 +7,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Names that Python itself looks up on an object, and the one that asgiref refuses.
-RESERVED = frozenset(dir(object)) | frozenset(
-    ["__dict__", "__slots__", "__weakref__", "__del__", "__iter__", "__call__", "_data"]
-)
-
 # object's own look-up: finds what the class has, and raises Python's own AttributeError for all else.
 plain_getattr = object.__getattribute__
 
@@ -37,8 +32,8 @@ class Local:
 
     Raises:
         TypeError: a subclass was called, or the Local is to be copied or pickled.
-        AttributeError: the attribute is not set here; or the name to set is one that Python itself uses (such as
-            ``__class__``), or ``_data``, which asgiref refuses.
+        AttributeError: the attribute is not set here; or the name to set is one that Python itself uses (such
+            as ``__class__``), or ``_data``, which asgiref refuses.
 
     ``vars(local)`` is a copy of what is held here, iteration gives its names, ``repr`` shows the names only.
     The contract is that of ``asgiref.local.Local``; where it differs is in the README.
@@ -64,8 +59,8 @@ class Local:
     def __new__(cls, thread_critical: bool = False) -> Local:
         if cls is not Local:
             raise TypeError(
-                f"Local cannot be subclassed, and {cls.__qualname__} is a subclass: Local() gives an object of "
-                "one of two specialised classes; keep a Local in an attribute of your class instead"
+                f"Local cannot be subclassed, and {cls.__qualname__} is a subclass: Local() gives an object "
+                "of one of two specialised classes; keep a Local in an attribute of your class instead"
             )
         return object.__new__(kinds[bool(thread_critical)])
 
@@ -98,6 +93,11 @@ class Local:
             "it; copy or pickle vars(local), the values that are visible here"
         )
 
+
+# Names that Python itself looks up on an object, those that the kinds use, and the one that asgiref refuses.
+RESERVED = frozenset(dir(Local)) | frozenset(
+    ["__weakref__", "__del__", "__call__", "__asgi_local_values__", "__asgi_local_methods__", "_data"]
+)
 
 # thread_critical -> class; filled by the modules of the two.
 kinds: dict[bool, type[Local]] = {}

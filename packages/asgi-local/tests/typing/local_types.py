@@ -10,8 +10,8 @@ assert_type(Local(True), Local)
 assert_type(Local(thread_critical=True), Local)
 
 # Any name is Any.
-local.anything = 1
 assert_type(local.anything, Any)
+local.anything = 1
 del local.anything
 assert_type(list(local), list[str])
 assert_type(vars(local), dict[str, Any])
@@ -24,8 +24,8 @@ class RequestData(Protocol):
 
 
 request = cast("RequestData", Local())
-request.user = "ada"
 assert_type(request.user, str)
+request.user = "ada"
 assert_type(request.attempts, int)
 request.user = 1  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
 request.usr = "ada"  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
