@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-import timeit
+import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -37,13 +37,13 @@ def prepare(local: Any, operation: str) -> None:
 
 def in_sync_code(source: str, local: Any, operation: str) -> Subject:
     prepare(local, operation)
-    return statement(source, {"local": local})
+    return statement(source, {"local": local}, timer=time.thread_time)
 
 
 def in_a_task(source: str, local: Any, operation: str) -> Subject:
     async def measure(n: int) -> float:
         prepare(local, operation)
-        return timeit.Timer(source, globals={"local": local}).timeit(n)
+        return statement(source, {"local": local}, timer=time.thread_time)(n)
 
     return coroutine(measure)
 
@@ -51,7 +51,7 @@ def in_a_task(source: str, local: Any, operation: str) -> Subject:
 def of_variable(source: str) -> Subject:
     var: ContextVar[int] = ContextVar("var")
     var.set(1)
-    return statement(source, {"var": var, "unset": ContextVar("unset")})
+    return statement(source, {"var": var, "unset": ContextVar("unset")}, timer=time.thread_time)
 
 
 def run(bench: Bench) -> None:

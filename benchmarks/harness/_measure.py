@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import statistics
+import time
 import timeit
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,9 +20,18 @@ from typing import Any
 Subject = Callable[[int], float]
 
 
-def statement(source: str, names: Mapping[str, Any], setup: str = "pass") -> Subject:
-    """Return a subject that times *source*, as ``timeit`` does, with *names* as its globals."""
-    return timeit.Timer(source, setup, globals=dict(names)).timeit
+def statement(
+    source: str,
+    names: Mapping[str, Any],
+    setup: str = "pass",
+    timer: Callable[[], float] = time.perf_counter,
+) -> Subject:
+    """Return a subject that times *source*, as ``timeit`` does, with *names* as its globals.
+
+    What only computes may use ``time.thread_time`` as *timer*: that does not count the time in which another
+    process had the core. What waits, or uses other threads, must not.
+    """
+    return timeit.Timer(source, setup, timer, dict(names)).timeit
 
 
 def coroutine(function: Callable[[int], Awaitable[float]]) -> Subject:
