@@ -97,9 +97,12 @@ def _build() -> tuple[_ThreadStore, dict[str, Any]]:
         return mine.held if running_loop() is None else mine.in_task(_EMPTY)
 
     def get_attribute(self: Local, name: str) -> Any:
-        held = mine.held if running_loop() is None else mine.in_task(_EMPTY)
-        if name in held:
-            return held[name]
+        try:
+            if running_loop() is None:
+                return mine.held[name]
+            return mine.in_task(_EMPTY)[name]
+        except KeyError:
+            pass
         return plain_getattr(self, name)
 
     def set_attribute(self: Local, name: str, value: Any) -> None:
