@@ -120,7 +120,7 @@ class TaskContextManager(AbstractContextManager[T_co, "bool | None"]):
                 lane.release()
             else:
                 lane.abandon(manager.abandon)
-            exc = tb = None  # the traceback of what is raised holds this frame
+            del exc, tb  # the traceback of what is raised holds this frame
 
 
 class AsyncContextManagerToSync(AsyncToSync[P, Any]):

@@ -201,7 +201,9 @@ class TaskIterator(Generator[Y, S, None]):
 class AsyncGeneratorToSync(AsyncToSync[P, Any]):
     """An async generator function whose calls are iterated over from sync code."""
 
-    def __init__(self, awaitable: Callable[P, Any], *, max_buffer_size: int = 0, host: Host | None = None) -> None:
+    def __init__(
+        self, awaitable: Callable[P, Any], *, max_buffer_size: int = 0, host: Host | None = None
+    ) -> None:
         super().__init__(awaitable, host=host, gives_awaitable=False)
         check_size(max_buffer_size)
         self._max_buffer_size = max_buffer_size
@@ -212,7 +214,9 @@ class AsyncGeneratorToSync(AsyncToSync[P, Any]):
         return TaskIterator(self.awaitable(*args, **kwargs), self._max_buffer_size, self._host)
 
 
-def async_to_sync_iterator(iterable: AsyncIterable[Y], *, max_buffer_size: int = 0) -> Generator[Y, Any, None]:
+def async_to_sync_iterator(
+    iterable: AsyncIterable[Y], *, max_buffer_size: int = 0
+) -> Generator[Y, Any, None]:
     """Iterate over an async iterable from sync code.
 
     All of its code runs in one task of one event loop, the one in which `async_to_sync` would run a coroutine when the

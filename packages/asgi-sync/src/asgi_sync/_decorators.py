@@ -57,7 +57,9 @@ class AsyncToSyncDecorator(Protocol):
         self, awaitable: Callable[P, AsyncGenerator[Y, S]], /
     ) -> Callable[P, Generator[Y, S, None]]: ...
     @overload
-    def __call__(self, awaitable: Callable[P, Coroutine[Any, Any, R]] | Callable[P, Awaitable[R]], /) -> Callable[P, R]: ...
+    def __call__(
+        self, awaitable: Callable[P, Coroutine[Any, Any, R]] | Callable[P, Awaitable[R]], /
+    ) -> Callable[P, R]: ...
 
 
 @overload
@@ -273,7 +275,9 @@ def async_to_sync(
     return _wrap_async(awaitable, force_new_loop, portal, max_buffer_size)
 
 
-def _wrap_async(awaitable: Any, force_new_loop: bool, portal: BlockingPortal | None, max_buffer_size: int) -> Any:
+def _wrap_async(
+    awaitable: Any, force_new_loop: bool, portal: BlockingPortal | None, max_buffer_size: int
+) -> Any:
     host = host_of(portal)
     kind = kind_of(awaitable)
     if force_new_loop and kind in (Kind.ASYNC_GENERATOR, Kind.ASYNC_CONTEXT_MANAGER):

@@ -50,7 +50,7 @@ class ScopeLoop:
 
     def run(self, frame: Frame) -> None:
         __traceback_hide__ = True
-        if self._scope.token is None:
+        if not self._scope.is_entered:
             raise LoopGoneError("The AsyncSingleThreadContext that this began in is over.")
         self._scope.run(frame)
         wait(frame)
@@ -82,5 +82,5 @@ def host_for_this_call() -> Any:
     parent = parent_loop()
     if parent is not None:
         return ParentLoop(parent)
-    scope = async_single_thread_context.get(None)
+    scope = async_single_thread_context.get()
     return OwnLoop() if scope is None else ScopeLoop(scope)

@@ -7,13 +7,17 @@ from concurrent.futures import thread as pool_threads
 from typing import TYPE_CHECKING, Any
 
 from ._home import Home, home_of_this_thread
-from ._worker import SubmittedWork
+from ._frame import SubmittedWork
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
 #: Seconds between two looks at whether the executor is being shut down, which would otherwise wait for ever.
 LOOK_AT_EXECUTOR = 0.25
+
+
+class GoneError(RuntimeError):
+    """The thread that was to go on with something has ended or does not wait for work any more."""
 
 
 class ParkedThread:
@@ -37,7 +41,7 @@ class ParkedThread:
                 self._early.append(work)
                 return work.future
         if self._home is None or not self._home.submit(work):
-            raise RuntimeError("cannot schedule new futures after shutdown")
+            raise GoneError("cannot schedule new futures after shutdown")
         return work.future
 
     def _drop_early(self) -> None:

@@ -77,7 +77,9 @@ class BlockingPortal:
 
     def _check(self) -> None:
         if self._generation is not process.generation:
-            raise LoopGoneError("This portal stayed behind in the process that was forked: start one in the child.")
+            raise LoopGoneError(
+                "This portal stayed behind in the process that was forked: start one in the child."
+            )
         if self._is_over:
             raise LoopGoneError("This portal is over: its with block has ended.")
 
@@ -113,7 +115,9 @@ class BlockingPortal:
         self, func: Callable[P, Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs
     ) -> Future[R]: ...
     @overload
-    def start_task_soon(self, func: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
+    def start_task_soon(
+        self, func: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs
+    ) -> Future[R]: ...
     @overload
     def start_task_soon(self, func: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
     def start_task_soon(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
@@ -130,7 +134,9 @@ class BlockingPortal:
         self._spawn(_call_and_await(func, args, kwargs), future)
         return future
 
-    def start_task(self, func: Callable[..., Awaitable[R]], *args: Any, **kwargs: Any) -> tuple[Future[R], Any]:
+    def start_task(
+        self, func: Callable[..., Awaitable[R]], *args: Any, **kwargs: Any
+    ) -> tuple[Future[R], Any]:
         """Start a task that says when it is ready, and wait for that.
 
         Args:
@@ -157,7 +163,9 @@ class BlockingPortal:
             elif (error := future.exception()) is not None:
                 ready.set_exception(error)
             else:
-                ready.set_exception(RuntimeError(f"{describe(func)} has ended without calling task_status.started()"))
+                ready.set_exception(
+                    RuntimeError(f"{describe(func)} has ended without calling task_status.started()")
+                )
 
         future.add_done_callback(ended)
         try:
@@ -175,7 +183,9 @@ class BlockingPortal:
         """
         return enter_from_sync(manager, self._host)
 
-    def wrap_async_iterator(self, iterable: AsyncIterable[Y], *, max_buffer_size: int = 0) -> Generator[Y, Any, None]:
+    def wrap_async_iterator(
+        self, iterable: AsyncIterable[Y], *, max_buffer_size: int = 0
+    ) -> Generator[Y, Any, None]:
         """Iterate over an async iterable from sync code, in one task of the portal's loop.
 
         As `async_to_sync_iterator`.

@@ -8,11 +8,11 @@ from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ._async_to_sync import AsyncToSync
+from ._frame import SubmittedWork
 from ._home import home_of_this_thread
 from ._scopes import executors
 from ._sync_iterators import END
 from ._sync_to_async import SyncToAsync
-from ._worker import SubmittedWork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,12 @@ class ReadAheadInTask:
                 return END
         item = items.popleft()
         # Where the task has just found the buffer full and this misses it, the consumer asks when it is empty.
-        if not self._is_filling and len(items) == self._size // 2 and not self._has_ended and self._lane.loop is not None:
+        if (
+            not self._is_filling
+            and len(items) == self._size // 2
+            and not self._has_ended
+            and self._lane.loop is not None
+        ):
             self._lane.loop.call_soon_threadsafe(self._start_filling)
         return item
 
@@ -83,7 +88,11 @@ class ReadAheadInTask:
             if self._wait is None:
                 self._lane.begin()
                 self._wait = self._lane.crossing(self._until_item)
-            if self._thread is None or self._thread.home.thread.ident is None or not self._thread.home.is_here:
+            if (
+                self._thread is None
+                or self._thread.home.thread.ident is None
+                or not self._thread.home.is_here
+            ):
                 self._thread = _ConsumersThread()
             self._wait()
         if not self._items and self._error is not None:
@@ -182,5 +191,3 @@ class ReadAheadInTask:
         future = self._item_came
         if future is not None and not future.done():
             future.set_result(None)
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
@@ -91,38 +92,31 @@ class ThreadContextManager(AbstractAsyncContextManager[T_co, "bool | None"]):
         return value
 
     async def _leave_in_any_case(self, error: BaseException, wait: bool) -> None:
-        lane, manager = self._lane, self._manager
+        lane = self._lane
         assert lane is not None
-
-        def leave_cancelled() -> Any:
-            return manager.exit(error)
-
+        leave = functools.partial(self._manager.exit, error)
         try:
             if wait:
-                await lane.run_in_any_case(leave_cancelled)
+                await lane.run_in_any_case(leave)
             else:
-                lane.order(leave_cancelled)
+                lane.order(leave)
         finally:
             self._release()
-            del error
+            del error, leave
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> bool | None:
         __traceback_hide__ = True
-        lane, manager = self._lane, self._manager
+        lane = self._lane
         if lane is None:
             raise RuntimeError(f"{self!r} is not entered")
-
-        def leave() -> Any:
-            return manager.exit(exc)
-
+        leave = functools.partial(self._manager.exit, exc)
         try:
             return bool(await lane.run_in_any_case(leave))
         finally:
             self._release()
-            exc = tb = None  # the traceback of what is raised holds this frame
-            del leave
+            del exc, tb, leave  # the traceback of what is raised holds this frame
 
     def _release(self) -> None:
         lane, self._lane = self._lane, None
@@ -167,7 +161,9 @@ class ContextManagerToAsync(SyncToAsync[P, Any]):
     def __init__(self, func: Callable[P, Any], **options: Any) -> None:
         super().__init__(func, **options)
         if self.context is not None:
-            raise TypeError("context must not be set for a context manager: its block has a context for its life")
+            raise TypeError(
+                "context must not be set for a context manager: its block has a context for its life"
+            )
         self._options: Any = {
             "thread_sensitive": self._thread_sensitive,
             "executor": self._executor,

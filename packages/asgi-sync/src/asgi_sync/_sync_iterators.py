@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
-from ._call import describe
 from ._read_ahead import ReadAheadFromThread, check_size
 from ._sync_to_async import SyncToAsync
 from ._thread_lane import ThreadLane
@@ -109,7 +108,9 @@ class ThreadIterator(AsyncGenerator[Y, S]):
     ) -> None:
         self._body = Body(iterable)
         self._lane = ThreadLane(thread_sensitive, executor, abandon_on_cancel)
-        self._ahead = ReadAheadFromThread(self._lane, self._body, max_buffer_size) if max_buffer_size else None
+        self._ahead = (
+            ReadAheadFromThread(self._lane, self._body, max_buffer_size) if max_buffer_size else None
+        )
         self._has_begun = False
         self._is_running = False
         self._is_closed = False
@@ -267,7 +268,9 @@ class GeneratorToAsync(SyncToAsync[P, Any]):
     def __init__(self, func: Callable[P, Any], *, max_buffer_size: int = 0, **options: Any) -> None:
         super().__init__(func, **options)
         if self.context is not None:
-            raise TypeError("context must not be set for a generator function: its body has a context for its life")
+            raise TypeError(
+                "context must not be set for a generator function: its body has a context for its life"
+            )
         check_size(max_buffer_size)
         self._options: Any = {
             "thread_sensitive": self._thread_sensitive,

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 class _Job:
     """What the task is asked to do, and its outcome."""
 
-    def __init__(self, func: Callable[..., Awaitable[Any]], args: tuple[Any, ...], callers: Context | None) -> None:
+    def __init__(
+        self, func: Callable[..., Awaitable[Any]], args: tuple[Any, ...], callers: Context | None
+    ) -> None:
         self.func = func
         self.args = args
         self.callers = callers

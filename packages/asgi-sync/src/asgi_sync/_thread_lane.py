@@ -8,12 +8,13 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from ._call import describe, on_thread, without_our_frames
+from ._frame import SubmittedWork
 from ._home import Home
 from ._lasting_context import LastingContext
-from ._parked import ParkedThread
+from ._parked import GoneError, ParkedThread
 from ._state import process
 from ._sync_to_async import SyncToAsync
-from ._worker import ContextExecutor, SubmittedWork, own_home
+from ._worker import ContextExecutor, own_home
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,10 +180,6 @@ def perform(lane: ThreadLane, func: Callable[..., Any], args: tuple[Any, ...]) -
         return lane._context.run(copy_context(), func, *args)
     except BaseException as error:
         return Failure(without_our_frames(error))
-
-
-class GoneError(RuntimeError):
-    """The thread that was to go on with something has ended or does not wait for work any more."""
 
 
 def place_that_is_there(place: Any) -> Any:
