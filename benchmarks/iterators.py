@@ -1,17 +1,17 @@
-"""Iterators that cross: an item at a time, and with a buffer, beside a crossing for each item and beside no crossing."""
+"""Iterators that cross, an item at a time and with a buffer, beside a call for each item."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
-from asgi_sync import AsyncSingleThreadContext, async_to_sync, sync_to_async
 from harness import Subject, load_peer
 
+from asgi_sync import AsyncSingleThreadContext, async_to_sync, sync_to_async
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from harness import Bench
 

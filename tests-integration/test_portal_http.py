@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+
 from asgi_sync import async_to_sync, start_blocking_portal
 
 BODY = b"pooled"

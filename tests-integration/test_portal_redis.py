@@ -6,6 +6,7 @@ import subprocess
 import time
 
 import pytest
+
 from asgi_sync import start_blocking_portal
 
 redis = pytest.importorskip("redis.asyncio")
@@ -54,7 +55,10 @@ def test_a_hundred_sync_calls_over_one_connection(server):
 def test_a_subscription_is_iterated_over(server):
     with start_blocking_portal() as portal:
         client = redis.Redis(unix_socket_path=server)
-        with portal.wrap_async_context_manager(client), portal.wrap_async_context_manager(client.pubsub()) as pubsub:
+        with (
+            portal.wrap_async_context_manager(client),
+            portal.wrap_async_context_manager(client.pubsub()) as pubsub,
+        ):
             portal.call(pubsub.subscribe, "news")
             messages = portal.wrap_async_iterator(pubsub.listen())
             assert next(messages)["type"] == "subscribe"

@@ -61,8 +61,8 @@ def test_entered_and_left_on_one_thread(sensitive):
             pass
 
     asyncio.run(main())
-    (enter, one), (exit, two) = resource.log
-    assert (enter, exit) == ("enter", "exit")
+    (first, one), (last, two) = resource.log
+    assert (first, last) == ("enter", "exit")
     assert one is two is not threading.current_thread()
 
 

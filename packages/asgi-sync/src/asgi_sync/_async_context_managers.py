@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from ._async_to_sync import AsyncToSync
 from ._hosts import LoopGoneError
@@ -32,7 +32,7 @@ class _AsyncManager:
 
     async def enter(self) -> Any:
         __traceback_hide__ = True
-        kind = type(self._manager)
+        kind = cast("Any", type(self._manager))
         try:
             kind.__aexit__  # noqa: B018 - as the with statement has it: looked up before anything is entered
             value = await kind.__aenter__(self._manager)
@@ -52,7 +52,7 @@ class _AsyncManager:
         try:
             kind = None if error is None else type(error)
             traceback = None if error is None else error.__traceback__
-            return await type(self._manager).__aexit__(self._manager, kind, error, traceback)
+            return await cast("Any", type(self._manager)).__aexit__(self._manager, kind, error, traceback)
         finally:
             del error, self
 
@@ -140,20 +140,21 @@ def async_to_sync_context_manager(
 ) -> AbstractContextManager[T, bool | None]:
     """Use an async context manager with `with`.
 
-    It is entered and left in the same task and in one copy of the context, as `asyncio.timeout`, task groups and many
-    clients need it. The loop is the one in which `async_to_sync` would run a coroutine; where no loop waits for the
-    sync code, one of its own until it is left. To use a client that it gives, it has to be the loop of the calls as
+    It is entered and left in the same task and in one copy of the context, as `asyncio.timeout`, task groups
+    and many clients need it. The loop is the one in which `async_to_sync` would run a coroutine; where no
+    loop waits for the sync code, one of its own until it is left. To use a client that it gives, it has to be
+    the loop of the calls as
     well: enter it in an `AsyncSingleThreadContext`, or with a `BlockingPortal`.
 
-    A task that is cancelled while the block runs, by a timeout or a task group, leaves the context manager at once; the
-    end of the block raises what comes of it.
+    A task that is cancelled while the block runs, by a timeout or a task group, leaves the context manager at
+    once; the end of the block raises what comes of it.
 
     Args:
         manager: The async context manager.
 
     Returns:
-        A context manager that gives what `manager` gives, and suppresses the exceptions that it suppresses. Can be
-        entered again if `manager` can.
+        A context manager that gives what `manager` gives, and suppresses the exceptions that it suppresses.
+        Can be entered again if `manager` can.
 
     Raises:
         TypeError: If `manager` is no async context manager.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncGenerator, AsyncIterable, Generator
+from collections.abc import AsyncIterable, Generator
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ._async_to_sync import AsyncToSync
 from ._hosts import LoopGoneError
+from ._kinds import is_async_generator
 from ._read_ahead import check_size
 from ._read_ahead_in_task import ReadAheadInTask
 from ._sync_iterators import END
@@ -51,20 +52,20 @@ class AsyncBody:
             self.has_ended = True
             return END
         except BaseException:
-            self.has_ended = isinstance(self._iterator, AsyncGenerator)
+            self.has_ended = is_async_generator(self._iterator)
             raise
         finally:
             del value
 
     def _generator(self, method: str) -> Any:
-        if not isinstance(self._iterator, AsyncGenerator):
+        if not is_async_generator(self._iterator):
             raise TypeError(f"cannot {method} into {self._iterator!r}: it is not an async generator")
         return self._iterator
 
     async def close(self) -> None:
         """Close it if it is a generator. Once: does nothing the second time."""
         iterator, self._iterator = self._iterator, None
-        if isinstance(iterator, AsyncGenerator) and not self.has_ended:
+        if is_async_generator(iterator) and not self.has_ended:
             try:
                 await iterator.aclose()
             finally:
@@ -74,7 +75,7 @@ class AsyncBody:
     async def interrupt(self, cancelled: asyncio.CancelledError) -> Any:
         """The task was cancelled while the iterator was suspended: that is where it has to arrive."""
         try:
-            if isinstance(self._iterator, AsyncGenerator) and not self.has_ended:
+            if is_async_generator(self._iterator) and not self.has_ended:
                 await self._iterator.athrow(cancelled)
                 await self._iterator.aclose()
             raise cancelled
@@ -109,7 +110,7 @@ class TaskIterator(Generator[Y, S, None]):
         __traceback_hide__ = True
         return self._resume("send", value)  # type: ignore[no-any-return]  # Y, by the iterable
 
-    def throw(  # type: ignore[override]  # the overloads with a type are deprecated (3.12)
+    def throw(
         self,
         typ: BaseException | type[BaseException],
         val: object = None,
@@ -211,7 +212,8 @@ class AsyncGeneratorToSync(AsyncToSync[P, Any]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Make the async generator, of which nothing runs yet: iterate over what this returns."""
         __traceback_hide__ = True
-        return TaskIterator(self.awaitable(*args, **kwargs), self._max_buffer_size, self._host)
+        made: Any = self.awaitable(*args, **kwargs)
+        return TaskIterator[Any, Any](made, self._max_buffer_size, self._host)
 
 
 def async_to_sync_iterator(
@@ -219,26 +221,27 @@ def async_to_sync_iterator(
 ) -> Generator[Y, Any, None]:
     """Iterate over an async iterable from sync code.
 
-    All of its code runs in one task of one event loop, the one in which `async_to_sync` would run a coroutine when the
-    first item is asked for; where no loop waits for the sync code, in a loop of its own. The calling thread waits for
-    each item, and meanwhile runs the thread-sensitive code that belongs to it. Leaving early closes an async generator
-    in that task: with `close()` or `contextlib.closing` at once, else when the iterator is garbage collected or the
-    loop is closed. Iterators of other kinds are left as they are.
+    All of its code runs in one task of one event loop, the one in which `async_to_sync` would run a coroutine
+    when the first item is asked for; where no loop waits for the sync code, in a loop of its own. The calling
+    thread waits for each item, and meanwhile runs the thread-sensitive code that belongs to it. Leaving early
+    closes an async generator in that task: with `close()` or `contextlib.closing` at once, else when the
+    iterator is garbage collected or the loop is closed. Iterators of other kinds are left as they are.
 
     Args:
         iterable: An async generator or any other async iterable.
-        max_buffer_size: Let the iterable run ahead by so many items at most, which costs far less for each than
-            a crossing of its own. 0 runs nothing that was not asked for.
+        max_buffer_size: Let the iterable run ahead by so many items at most, which costs far less for each
+            than a crossing of its own. 0 runs nothing that was not asked for.
 
     Returns:
-        A generator. Without a buffer the iterable's code sees the context variables of whoever asks for an item, and
-        what it sets comes back with the item; with one it sees those of the moment when iteration began, and what it
-        sets stays with it. `send` and `throw` work for async generators, without a buffer.
+        A generator. Without a buffer the iterable's code sees the context variables of whoever asks for an
+        item, and what it sets comes back with the item; with one it sees those of the moment when iteration
+        began, and what it sets stays with it. `send` and `throw` work for async generators, without a buffer.
 
     Raises:
         TypeError: If `iterable` is not async iterable, or `max_buffer_size` no number.
         ValueError: If `max_buffer_size` is negative.
-        RuntimeError: From the iterator, on the thread of a running event loop, or when the iterator's own has ended.
+        RuntimeError: From the iterator, on the thread of a running event loop, or when the iterator's own has
+        ended.
 
     >>> import asyncio
     >>> from asgi_sync import async_to_sync_iterator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, overload
 
 from ._async_context_managers import AsyncContextManagerToSync
@@ -15,7 +16,7 @@ from ._sync_iterators import GeneratorToAsync
 from ._sync_to_async import SyncToAsync
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator
     from concurrent.futures import Executor
     from contextlib import AbstractContextManager, _AsyncGeneratorContextManager, _GeneratorContextManager
     from contextvars import Context
@@ -118,29 +119,32 @@ def sync_to_async(
     abandon_on_cancel: bool = True,
     max_buffer_size: int = 0,
 ) -> Any:
-    """Make a coroutine function of a sync function, which then runs on a thread. Also a decorator, with or without arguments.
+    """Make a coroutine function of a sync function, which then runs on a thread. Also a decorator.
 
     Args:
-        func: Any sync callable: a function, method, partial, class or object with `__call__`. Calls of a generator
-            function are iterated over with `async for`, those of a `contextlib.contextmanager` function entered with
-            `async with`; see `sync_to_async_iterator` and `sync_to_async_context_manager`. Awaiting such a call gives
-            the plain generator or context manager.
-        thread_sensitive: Run it on the one thread where all such code runs, in the order of the calls: the thread of
-            the outermost sync code that waits in `async_to_sync`; else that of the `ThreadSensitiveContext`; else one
-            thread of the process. `False` means any thread, several calls at a time.
-        executor: Where to run it, with `thread_sensitive=False`; by default in the event loop's default executor.
-        context: Run it in a copy of these context variables, and write what it sets back to them rather than to the
-            caller's. Calls that share a context run one after the other.
-        abandon_on_cancel: What cancelling the task that waits does while the function runs. `True`: the task goes on
-            at once, and what the function raises later is given to the loop's exception handler. `False`: the task
-            waits until the function has ended. In both cases a function that has not begun never runs, and one that
-            waits in `async_to_sync` gets the cancellation there.
+        func: Any sync callable: a function, method, partial, class or object with `__call__`. Calls of a
+            generator function are iterated over with `async for`, those of a `contextlib.contextmanager`
+            function entered with `async with`; see `sync_to_async_iterator` and
+            `sync_to_async_context_manager`. Awaiting such a call gives the plain generator or context
+            manager.
+        thread_sensitive: Run it on the one thread where all such code runs, in the order of the calls: the
+            thread of the outermost sync code that waits in `async_to_sync`; else that of the
+            `ThreadSensitiveContext`; else one thread of the process. `False` means any thread, several calls
+            at a time.
+        executor: Where to run it, with `thread_sensitive=False`; by default in the event loop's default
+            executor.
+        context: Run it in a copy of these context variables, and write what it sets back to them rather than
+            to the caller's. Calls that share a context run one after the other.
+        abandon_on_cancel: What cancelling the task that waits does while the function runs. `True`: the task
+            goes on at once, and what the function raises later is given to the loop's exception handler.
+            `False`: the task waits until the function has ended. In both cases a function that has not begun
+            never runs, and one that waits in `async_to_sync` gets the cancellation there.
         max_buffer_size: For generator functions: let the generator run ahead by so many items at most.
 
     Returns:
-        A `SyncToAsync`: a coroutine function with the name, documentation and signature of `func`. It can be awaited
-        in any event loop. The function sees the caller's context variables and the exception being handled; the
-        variables that it sets come back.
+        A `SyncToAsync`: a coroutine function with the name, documentation and signature of `func`. It can be
+        awaited in any event loop. The function sees the caller's context variables and the exception being
+        handled; the variables that it sets come back.
 
     Raises:
         TypeError: If `func` is not callable or is a coroutine function, or an `executor` comes with
@@ -161,7 +165,7 @@ def sync_to_async(
     }
     check_size(max_buffer_size)
     if func is None:
-        return lambda function: _wrap_sync(function, max_buffer_size, options)
+        return functools.partial(_wrap_sync, max_buffer_size=max_buffer_size, options=options)
     return _wrap_sync(func, max_buffer_size, options)
 
 
@@ -234,24 +238,26 @@ def async_to_sync(
 ) -> Any:
     """Make a sync function of a coroutine function. Also a decorator, with or without arguments.
 
-    In sync code that an event loop waits for in `sync_to_async`, the coroutine runs in that loop. In other sync code it
-    runs in a loop on a thread of its own, a new loop as far as can be seen: whatever a call leaves in it, tasks or
-    connections, ends with the call, as with `asyncio.run`. To keep a loop, use `AsyncSingleThreadContext` or a
-    `BlockingPortal`.
+    In sync code that an event loop waits for in `sync_to_async`, the coroutine runs in that loop. In other
+    sync code it runs in a loop on a thread of its own, a new loop as far as can be seen: whatever a call
+    leaves in it, tasks or connections, ends with the call, as with `asyncio.run`. To keep a loop, use
+    `AsyncSingleThreadContext` or a `BlockingPortal`.
 
     The calling thread waits, and meanwhile runs the thread-sensitive code that belongs to it.
 
     Args:
-        awaitable: A coroutine function or any other callable that returns an awaitable. It is called in the loop. Calls
-            of an async generator function are iterated over with `for`, those of a `contextlib.asynccontextmanager`
-            function entered with `with`; see `async_to_sync_iterator` and `async_to_sync_context_manager`.
+        awaitable: A coroutine function or any other callable that returns an awaitable. It is called in the
+            loop. Calls of an async generator function are iterated over with `for`, those of a
+            `contextlib.asynccontextmanager` function entered with `with`; see `async_to_sync_iterator` and
+            `async_to_sync_context_manager`.
         force_new_loop: Run in a new loop in any case. Not for generators and context managers.
         portal: Run in this portal's loop in any case.
         max_buffer_size: For async generator functions: let the generator run ahead by so many items at most.
 
     Returns:
-        An `AsyncToSync`: a function with the name, documentation and signature of `awaitable`. The coroutine sees the
-        caller's context variables and the exception being handled; the variables that it sets come back.
+        An `AsyncToSync`: a function with the name, documentation and signature of `awaitable`. The coroutine
+        sees the caller's context variables and the exception being handled; the variables that it sets come
+        back.
 
     Raises:
         TypeError: If options come together that exclude each other, or with a callable they are not for.
@@ -271,7 +277,9 @@ def async_to_sync(
     if force_new_loop and portal is not None:
         raise TypeError("force_new_loop must not be set with a portal, which has its loop")
     if awaitable is None:
-        return lambda function: _wrap_async(function, force_new_loop, portal, max_buffer_size)
+        return functools.partial(
+            _wrap_async, force_new_loop=force_new_loop, portal=portal, max_buffer_size=max_buffer_size
+        )
     return _wrap_async(awaitable, force_new_loop, portal, max_buffer_size)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._loops import LoopThread
@@ -10,6 +9,8 @@ from ._scopes import AsyncSingleThreadContext, async_single_thread_context
 from ._waiting import parent_loop, run_in_parent, wait
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ._frame import Frame
 
 
@@ -69,7 +70,8 @@ class OwnLoop:
         __traceback_hide__ = True
         if not self.loop_thread.submit(frame):
             raise LoopGoneError(
-                "The event loop that this began in has been closed, or stayed behind in the process that was forked."
+                "The event loop that this began in has been closed, "
+                "or stayed behind in the process that was forked."
             )
         wait(frame)
 

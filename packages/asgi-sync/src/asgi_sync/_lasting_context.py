@@ -1,7 +1,8 @@
 """Context variables of code that is resumed again and again: a generator, the block of a context manager.
 
-All of it runs in one context, so that `ContextVar.reset` with a token from an earlier step works. Before each step what
-its caller changed since the last one comes in, and after it what the step changed goes out to its caller.
+All of it runs in one context, so that `ContextVar.reset` with a token from an earlier step works. Before each
+step what its caller changed since the last one comes in, and after it what the step changed goes out to its
+caller.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ R = TypeVar("R")
 
 
 class LastingContext:
-    """A copy of the running context, kept in step with those who resume what runs in it. One step at a time."""
+    """A copy of the running context, kept in step with those who resume what runs in it, one at a time."""
 
     def __init__(self) -> None:
         self.context = copy_context()

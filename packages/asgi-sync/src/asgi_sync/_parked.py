@@ -6,8 +6,8 @@ import threading
 from concurrent.futures import thread as pool_threads
 from typing import TYPE_CHECKING, Any
 
-from ._home import Home, home_of_this_thread
 from ._frame import SubmittedWork
+from ._home import Home, home_of_this_thread
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor

@@ -6,7 +6,6 @@ import asyncio
 import functools
 import inspect
 import threading
-from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from contextvars import copy_context
@@ -22,6 +21,8 @@ from ._state import process
 from ._waiting import wait
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Generator
+
     from ._frame import Frame
     from ._hosts import Host
 
@@ -56,11 +57,11 @@ class TaskStatus(Generic[T]):
 
 
 class BlockingPortal:
-    """An event loop in a thread of its own, to call async code from sync code: what `start_blocking_portal` gives.
+    """An event loop in a thread of its own, for sync code: what `start_blocking_portal` gives.
 
     All threads may use it at the same time. Each call waits for its own coroutine, and meanwhile runs the
-    thread-sensitive code that belongs on the calling thread. What a call leaves in the loop, connections and tasks,
-    is there for the next.
+    thread-sensitive code that belongs on the calling thread. What a call leaves in the loop, connections and
+    tasks, is there for the next.
     """
 
     def __init__(self, loop_thread: LoopThread) -> None:
@@ -103,8 +104,8 @@ class BlockingPortal:
         Returns or raises what `func` does. Ctrl-C, in the main thread, cancels it first.
 
         Raises:
-            RuntimeError: When the portal is over, or ends before the call has; in a forked child; or on the thread of a
-                running event loop.
+            RuntimeError: When the portal is over, or ends before the call has; in a forked child; or on the
+                thread of a running event loop.
         """
         __traceback_hide__ = True
         self._check_thread()
@@ -124,8 +125,8 @@ class BlockingPortal:
         """Start a task in the portal's loop, in a copy of this context, and wait for nothing.
 
         Returns:
-            A future of what `func` returns or raises. Cancelling it cancels the task; a task that is cancelled, as all
-            are at the end of the portal, cancels it.
+            A future of what `func` returns or raises. Cancelling it cancels the task; a task that is
+            cancelled, as all are at the end of the portal, cancels it.
 
         Raises:
             RuntimeError: When the portal is over, in a forked child, or on the thread of the portal's loop.
@@ -140,8 +141,8 @@ class BlockingPortal:
         """Start a task that says when it is ready, and wait for that.
 
         Args:
-            func: Called with a `TaskStatus` as the keyword `task_status`, besides `args` and `kwargs`. It calls
-                `task_status.started(value)` once, and goes on.
+            func: Called with a `TaskStatus` as the keyword `task_status`, besides `args` and `kwargs`. It
+                calls `task_status.started(value)` once, and goes on.
 
         Returns:
             A future as of `start_task_soon`, and the value that `started` was given.
@@ -153,7 +154,8 @@ class BlockingPortal:
         __traceback_hide__ = True
         ready: Future[Any] = Future()
         kwargs["task_status"] = TaskStatus(ready)
-        future = self.start_task_soon(func, *args, **kwargs)
+        future: Future[Any] = Future()
+        self._spawn(_call_and_await(func, args, kwargs), future)
 
         def ended(future: Future[Any]) -> None:
             if ready.done():
@@ -231,7 +233,10 @@ class BlockingPortal:
             raise
 
     def _stop(self) -> None:
-        """Cancel and await all tasks, then end the loop and its thread. The calling thread serves its queue meanwhile."""
+        """Cancel and await all tasks, then end the loop and its thread.
+
+        The calling thread serves its queue meanwhile: what the tasks do at their end may need it.
+        """
         with self._lock:
             was_over, self._is_over = self._is_over, True
         if was_over or self._generation is not process.generation:
@@ -301,11 +306,11 @@ async def _end_all_tasks() -> None:
 @contextmanager
 def start_blocking_portal(
     *, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None, name: str | None = None
-) -> Iterator[BlockingPortal]:
+) -> Generator[BlockingPortal]:
     """Start an event loop in a thread of its own, for as long as the block lasts.
 
-    At the end of the block its tasks are cancelled and awaited, then the loop is closed. The thread that leaves the block
-    runs the thread-sensitive code that belongs to it until then.
+    At the end of the block its tasks are cancelled and awaited, then the loop is closed. The thread that
+    leaves the block runs the thread-sensitive code that belongs to it until then.
 
     Args:
         loop_factory: Makes the loop, `uvloop.new_event_loop` for instance; by default asyncio's policy does.
@@ -353,7 +358,7 @@ process.on_fork(_shared.renew)
 
 
 def process_portal() -> BlockingPortal:
-    """The portal that all of the process shares: made when it is first asked for, closed when the interpreter exits.
+    """The portal that all of the process shares: made at the first call, closed when the interpreter exits.
 
     A forked child gets one of its own.
 
@@ -367,7 +372,7 @@ def process_portal() -> BlockingPortal:
         return _shared.portal
 
 
-def host_of(portal: BlockingPortal | None) -> Host | None:
+def host_of(portal: Any) -> Host | None:
     if portal is None:
         return None
     if not isinstance(portal, BlockingPortal):

@@ -24,8 +24,8 @@ def check_size(max_buffer_size: object) -> None:
 class ReadAheadFromThread:
     """Fills a buffer on the lane's thread, in batches, and empties it on the loop's.
 
-    A batch ends when the buffer is full, or between two items when other work waits for the thread; the next begins when
-    half of the buffer is used up.
+    A batch ends when the buffer is full, or between two items when other work waits for the thread; the next
+    begins when half of the buffer is used up.
     """
 
     def __init__(self, lane: ThreadLane, body: Body, size: int) -> None:
@@ -39,8 +39,8 @@ class ReadAheadFromThread:
         self._filling: asyncio.Task[None] | None = None
         self._context: Context | None = None
         self._loop: asyncio.AbstractEventLoop
-        # Set by the consumer before it looks at the buffer again, and read by the thread after it has added to it: one
-        # of both sees the other.
+        # Set by the consumer before it looks at the buffer again, and read by the thread after it has added
+        # to it: one of both sees the other.
         self._consumer_waits = False
         self._item_came: asyncio.Future[None] | None = None
 

@@ -7,7 +7,6 @@ from collections import deque
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from ._async_to_sync import AsyncToSync
 from ._frame import SubmittedWork
 from ._home import home_of_this_thread
 from ._scopes import executors
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._async_iterators import AsyncBody
+    from ._async_to_sync import AsyncToSync
     from ._task_lane import TaskLane
 
 P = ParamSpec("P")
@@ -25,7 +25,7 @@ R = TypeVar("R")
 
 
 class _ConsumersThread(Executor):
-    """Where sensitive code of the iterator belongs: on the consumer's thread, when that waits for an item again."""
+    """Where sensitive code of the iterator belongs: the consumer's thread, when that waits for an item."""
 
     def __init__(self) -> None:
         self.home = home_of_this_thread()
@@ -33,7 +33,8 @@ class _ConsumersThread(Executor):
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         if self.is_over:
-            return SyncToAsync.single_thread_executor.submit(fn, *args, **kwargs)  # type: ignore[no-any-return]  # a future
+            late: Future[R] = SyncToAsync.single_thread_executor.submit(fn, *args, **kwargs)
+            return late
         work = SubmittedWork(fn, args, kwargs)
         # Not `submit`: the consumer may be between two items, but it comes back, or the iterator is closed.
         self.home.order(work)
@@ -72,7 +73,8 @@ class ReadAheadInTask:
             if not items:
                 return END
         item = items.popleft()
-        # Where the task has just found the buffer full and this misses it, the consumer asks when it is empty.
+        # Where the task has just found the buffer full and this misses it, the consumer asks when it is
+        # empty.
         if (
             not self._is_filling
             and len(items) == self._size // 2

@@ -6,7 +6,7 @@ import asyncio
 import functools
 from collections.abc import Coroutine, Generator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from ._sync_to_async import SyncToAsync
 from ._thread_lane import ThreadLane
@@ -34,7 +34,7 @@ class _Manager:
 
     def enter(self) -> Any:
         __traceback_hide__ = True
-        kind = type(self._manager)
+        kind = cast("Any", type(self._manager))
         kind.__exit__  # noqa: B018 - as the with statement has it: looked up before anything is entered
         value = kind.__enter__(self._manager)
         self._is_entered = True
@@ -49,7 +49,7 @@ class _Manager:
         try:
             kind = None if error is None else type(error)
             traceback = None if error is None else error.__traceback__
-            return type(self._manager).__exit__(self._manager, kind, error, traceback)
+            return cast("Any", type(self._manager)).__exit__(self._manager, kind, error, traceback)
         finally:
             del error, self
 
@@ -125,7 +125,7 @@ class ThreadContextManager(AbstractAsyncContextManager[T_co, "bool | None"]):
 
 
 class ContextManagerCall(ThreadContextManager[T_co], Coroutine[Any, Any, R], Generic[T_co, R]):
-    """A call of a `contextmanager` function that `sync_to_async` has wrapped: enter it, or await the plain manager."""
+    """A call of a wrapped `contextmanager` function: enter it, or await the plain context manager."""
 
     def __init__(self, manager: Any, call: Callable[[], Coroutine[Any, Any, R]], **options: Any) -> None:
         super().__init__(manager, **options)
@@ -174,7 +174,8 @@ class ContextManagerToAsync(SyncToAsync[P, Any]):
         """Make the context manager, of which nothing runs yet: use what this returns with `async with`."""
         __traceback_hide__ = True
         call = super().__call__
-        return ContextManagerCall(self.func(*args, **kwargs), lambda: call(*args, **kwargs), **self._options)
+        made: Any = self.func(*args, **kwargs)
+        return ContextManagerCall[Any, Any](made, lambda: call(*args, **kwargs), **self._options)
 
 
 def sync_to_async_context_manager(
@@ -186,19 +187,21 @@ def sync_to_async_context_manager(
 ) -> AbstractAsyncContextManager[T, bool | None]:
     """Use a sync context manager with `async with`.
 
-    It is entered and left on the same thread and in one copy of the context: what it sets on entering, the block sees,
-    and it can reset it with its token on leaving. Once entered it is left, whatever is cancelled meanwhile.
+    It is entered and left on the same thread and in one copy of the context: what it sets on entering, the
+    block sees, and it can reset it with its token on leaving. Once entered it is left, whatever is cancelled
+    meanwhile.
 
     Args:
         manager: The context manager.
-        thread_sensitive: As in `sync_to_async`. With `False` it has a thread of its own, or of the executor's, until it
-            is left.
+        thread_sensitive: As in `sync_to_async`. With `False` it has a thread of its own, or of the
+            executor's, until it is left.
         executor: As in `sync_to_async`, with `thread_sensitive=False`.
-        abandon_on_cancel: Whether a task that is cancelled while the thread enters or leaves goes on at once, or waits.
+        abandon_on_cancel: Whether a task that is cancelled while the thread enters or leaves goes on at once,
+        or waits.
 
     Returns:
-        An async context manager that gives what `manager` gives, and suppresses the exceptions that it suppresses. Can
-        be entered again if `manager` can.
+        An async context manager that gives what `manager` gives, and suppresses the exceptions that it
+        suppresses. Can be entered again if `manager` can.
 
     Raises:
         TypeError: If `manager` is no context manager.

@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
+from ._kinds import is_generator
 from ._read_ahead import ReadAheadFromThread, check_size
 from ._sync_to_async import SyncToAsync
 from ._thread_lane import ThreadLane
@@ -53,7 +54,7 @@ class Body:
             self.has_ended = True
             return END
         except BaseException as error:
-            self.has_ended = isinstance(self._iterator, Generator)
+            self.has_ended = is_generator(self._iterator)
             if isinstance(error, StopAsyncIteration):
                 # Which would look like the end; async generators have it so (PEP 525).
                 error = _chained(RuntimeError("the sync iterator raised StopAsyncIteration"), error)
@@ -64,7 +65,7 @@ class Body:
                 del error, self
 
     def _generator(self, method: str) -> Any:
-        if not isinstance(self._iterator, Generator):
+        if not is_generator(self._iterator):
             raise TypeError(f"cannot {method} into {self._iterator!r}: it is not a generator")
         return self._iterator
 
@@ -78,7 +79,7 @@ class Body:
         unheard, self._unheard = self._unheard, None
         self.has_ended = True
         try:
-            if isinstance(iterator, Generator):
+            if is_generator(iterator):
                 iterator.close()
             if unheard is not None:
                 raise unheard
@@ -121,14 +122,14 @@ class ThreadIterator(AsyncGenerator[Y, S]):
 
     async def __anext__(self) -> Y:
         __traceback_hide__ = True
-        return await self._resume("send", None)
+        return await self._resume("send", None)  # type: ignore[no-any-return]  # Y, by the iterable
 
     async def asend(self, value: S) -> Y:
         """Resume the generator with `value` and return the next item."""
         __traceback_hide__ = True
-        return await self._resume("send", value)
+        return await self._resume("send", value)  # type: ignore[no-any-return]  # Y, by the iterable
 
-    async def athrow(  # type: ignore[override]  # the overloads with a type are deprecated (3.12)
+    async def athrow(
         self,
         typ: BaseException | type[BaseException],
         val: object = None,
@@ -142,7 +143,7 @@ class ThreadIterator(AsyncGenerator[Y, S]):
         if tb is not None:
             error = error.with_traceback(tb)
         try:
-            return await self._resume("throw", error)
+            return await self._resume("throw", error)  # type: ignore[no-any-return]  # Y, by the iterable
         finally:
             del error, typ, val, self
 
@@ -225,7 +226,7 @@ class ThreadIterator(AsyncGenerator[Y, S]):
 
 
 class GeneratorCall(ThreadIterator[Y, S], Coroutine[Any, Any, R], Generic[Y, S, R]):
-    """A call of a generator function that `sync_to_async` has wrapped: iterate over it, or await the plain generator."""
+    """A call of a wrapped generator function: iterate over it, or await the plain generator."""
 
     def __init__(self, generator: Any, call: Callable[[], Coroutine[Any, Any, R]], **options: Any) -> None:
         super().__init__(generator, **options)
@@ -283,7 +284,8 @@ class GeneratorToAsync(SyncToAsync[P, Any]):
         """Make the generator, of which nothing runs yet: iterate over what this returns with `async for`."""
         __traceback_hide__ = True
         call = super().__call__
-        return GeneratorCall(self.func(*args, **kwargs), lambda: call(*args, **kwargs), **self._options)
+        made: Any = self.func(*args, **kwargs)
+        return GeneratorCall[Any, Any, Any](made, lambda: call(*args, **kwargs), **self._options)
 
 
 def sync_to_async_iterator(
@@ -296,23 +298,25 @@ def sync_to_async_iterator(
 ) -> AsyncGenerator[Y, Any]:
     """Iterate over a sync iterable from async code.
 
-    All of its code runs on one thread, beginning with `iter(iterable)`, and nothing before the first item is asked for.
-    Leaving early closes a generator on that thread: with `aclose()` or `contextlib.aclosing` at once, else when the
-    iterator is garbage collected or the event loop shuts down. Iterators of other kinds are left as they are.
+    All of its code runs on one thread, beginning with `iter(iterable)`, and nothing before the first item is
+    asked for. Leaving early closes a generator on that thread: with `aclose()` or `contextlib.aclosing` at
+    once, else when the iterator is garbage collected or the event loop shuts down. Iterators of other kinds
+    are left as they are.
 
     Args:
         iterable: A generator or any other iterable.
-        thread_sensitive: As in `sync_to_async`. With `False` it has a thread of its own, or of the executor's, for as
-            long as it is open.
+        thread_sensitive: As in `sync_to_async`. With `False` it has a thread of its own, or of the
+            executor's, for as long as it is open.
         executor: As in `sync_to_async`, with `thread_sensitive=False`.
         abandon_on_cancel: As in `sync_to_async`. In both cases cancelling ends the iteration.
-        max_buffer_size: Let the iterable run ahead by so many items at most, which costs far less for each than
-            a crossing of its own. 0 runs nothing that was not asked for.
+        max_buffer_size: Let the iterable run ahead by so many items at most, which costs far less for each
+            than a crossing of its own. 0 runs nothing that was not asked for.
 
     Returns:
-        An async generator. Without a buffer the iterable's code sees the context variables of whoever asks for an item,
-        and what it sets comes back with the item; with one it sees those of the moment when iteration began, and
-        what it sets stays with it. `asend` and `athrow` work for generators, without a buffer.
+        An async generator. Without a buffer the iterable's code sees the context variables of whoever asks
+        for an item, and what it sets comes back with the item; with one it sees those of the moment when
+        iteration began, and what it sets stays with it. `asend` and `athrow` work for generators, without a
+        buffer.
 
     Raises:
         TypeError: If `iterable` is none, or `max_buffer_size` no number.

@@ -52,10 +52,11 @@ class TaskLane:
     """Awaits one thing after the other in one task and in one context, for sync code on one thread at a time.
 
     Args:
-        host: The loop, or `None` for the one in which `async_to_sync` would run a coroutine at the first step.
+        host: The loop, or `None` for the one in which `async_to_sync` would run a coroutine at the first
+        step.
         is_over: Whether the task has nothing to do any more, looked at after each step.
-        interrupt: What to do when the task is cancelled while it waits for a step: a timeout has expired, or the loop
-            is being closed. The next step has the outcome of it.
+        interrupt: What to do when the task is cancelled while it waits for a step: a timeout has expired, or
+            the loop is being closed. The next step has the outcome of it.
     """
 
     def __init__(
@@ -209,7 +210,7 @@ class TaskLane:
         outcome.args = ()
         self._interrupted = outcome
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, _: asyncio.Task[None]) -> None:
         """The task is done; one that is cancelled before its first step does nothing at all."""
         for job in (self._current, self._job):
             if job is not None and not job.is_done:

@@ -45,8 +45,8 @@ class _Step(SyncToAsync[Any, Any]):
 class ThreadLane:
     """Runs functions one after the other on one thread and in one context. Used by one task at a time.
 
-    The thread is chosen with the first step. A sensitive lane runs on the thread that sensitive code of its first
-    caller runs on, another one on a thread that it borrows, or occupies one of its executor's.
+    The thread is chosen with the first step. A sensitive lane runs on the thread that sensitive code of its
+    first caller runs on, another one on a thread that it borrows, or occupies one of its executor's.
     """
 
     def __init__(self, thread_sensitive: bool, executor: Executor | None, abandon_on_cancel: bool) -> None:
@@ -63,8 +63,8 @@ class ThreadLane:
         self._context: LastingContext
 
     def borrow(self) -> ContextExecutor:
-        self._borrowed = ContextExecutor()
-        return self._borrowed
+        self._borrowed = borrowed = ContextExecutor()
+        return borrowed
 
     def _begin(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -103,7 +103,7 @@ class ThreadLane:
         return result
 
     async def run_in_any_case(self, func: Callable[[], Any]) -> Any:
-        """The same for what has to be done even if the task is cancelled, and does nothing the second time."""
+        """The same for what must be done even if the task is cancelled, and does nothing the second time."""
         __traceback_hide__ = True
         try:
             return await self.run(func)
@@ -133,7 +133,8 @@ class ThreadLane:
             else:
                 return future
         submit: Any = SyncToAsync.single_thread_executor.submit
-        return submit(self._do_order, func)  # type: ignore[no-any-return]  # a future, whoever's executor it is
+        late: Future[Any] = submit(self._do_order, func)
+        return late
 
     def _do_order(self, func: Callable[[], Any]) -> Any:
         try:
@@ -185,8 +186,8 @@ def perform(lane: ThreadLane, func: Callable[..., Any], args: tuple[Any, ...]) -
 def place_that_is_there(place: Any) -> Any:
     if isinstance(place, Home) and not place.is_open:
         raise GoneError(
-            "The thread that this began on has gone: whoever waited in async_to_sync on it has returned, its executor is "
-            "shut down, or the process has forked."
+            "The thread that this began on has gone: whoever waited in async_to_sync on it has returned, "
+            "its executor is shut down, or the process has forked."
         )
     return place
 
