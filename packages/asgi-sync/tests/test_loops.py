@@ -381,7 +381,7 @@ def test_a_connection_left_behind_ends_with_its_loop(in_thread: InThread) -> Non
 
 @pytest.mark.skipif(sys.platform == "win32", reason="ends the process as POSIX does")
 def test_a_subprocess_left_behind_ends_with_its_loop(run_program: Callable[..., str]) -> None:
-    """What asyncio itself says about the transport on standard error, as after asyncio.run, does not matter."""
+    """What asyncio itself says about the transport on standard error does not matter here."""
     out = run_program(
         """
         import asyncio, os, sys
