@@ -3,8 +3,8 @@
     python benchmarks/soak.py                     one minute
     python benchmarks/soak.py --seconds 600 --tasks 1000
 
-Every second it prints the calls so far, the resident memory, the threads and the open file descriptors. At the
-end all tasks are through, the idle threads have ended, no task and no future is pending, and memory stayed
+Every second it prints the calls so far, the resident memory, the threads and the file descriptors. At
+the end all tasks are through, the idle threads have ended, no task and no future is pending, and memory stayed
 flat: otherwise it exits with status 1 and says what piled up.
 """
 
@@ -204,9 +204,8 @@ class Soak:
         ):
             early = statistics.median(sample[index] for sample in self.samples[quarter : 2 * quarter])
             late = statistics.median(sample[index] for sample in self.samples[-quarter:])
-            print(
-                f"{name}: {early:,.0f} in the second quarter, {late:,.0f} in the last one ({late / early - 1:+.1%})"
-            )
+            growth = late / early - 1
+            print(f"{name}: {early:,.0f} in the second quarter, {late:,.0f} in the last one ({growth:+.1%})")
             if late > early * (1 + allowed):
                 wrong.append(f"{name} grew from {early:,.0f} to {late:,.0f}")
         return wrong
