@@ -3,9 +3,9 @@
     python benchmarks/soak.py                     one minute
     python benchmarks/soak.py --seconds 600 --tasks 1000
 
-Every second it prints the calls so far, the resident memory, the threads and the file descriptors. At
-the end all tasks are through, the idle threads have ended, no task and no future is pending, and memory stayed
-flat: otherwise it exits with status 1 and says what piled up.
+Every second it prints the calls so far, the resident memory, the threads and the file descriptors. At the end
+all tasks are through, the idle threads have ended, no task and no future is pending, and memory stayed flat:
+otherwise it exits with status 1 and says what piled up.
 """
 
 from __future__ import annotations
