@@ -1,4 +1,4 @@
-"""asgi-sync: what a crossing costs, each way, nested, in a crowd, with a context, with many context variables.
+"""asgi-sync: what a crossing costs: each way, nested, in a crowd, in a context, with many context variables.
 
 "bare" is the least that does the same without any guarantee: a queue, a thread, ``call_soon_threadsafe``.
 """
@@ -14,12 +14,14 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import Bench, Subject, load_peer, statement
 
 import asgi_sync
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 MODES = "both"
 
@@ -39,7 +41,7 @@ async def awork() -> None:
 
 
 class Bare:
-    """A thread, a queue in, ``call_soon_threadsafe`` out; a loop in another thread for the other direction."""
+    """A thread, a queue in, ``call_soon_threadsafe`` out; and a loop in another thread."""
 
     def __init__(self) -> None:
         self.jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()

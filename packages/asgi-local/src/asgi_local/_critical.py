@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from asyncio import _get_running_loop as running_loop
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ._base import RESERVED, Local, check_name, kinds, missing, plain_getattr
@@ -39,11 +38,19 @@ kinds[True] = ThreadCriticalLocal
 _cells = Cells()
 
 
-class _CellOfThread:
-    """A cell for the tasks of one thread; goes with the thread or with the Local, whichever ends first."""
+class _OfTasks:
+    """What the tasks of one thread hold; goes with the thread or with the Local, whichever ends first."""
+
+    __slots__ = ("cell", "get")
 
     def __init__(self) -> None:
         self.cell = _cells.borrow()
+        self.get = self.cell.var.get
+
+    def put(self, held: Held) -> None:
+        """Make *held* what the present task holds."""
+        self.cell.track(held)
+        self.cell.var.set(held)
 
     def __del__(self) -> None:
         self.cell.empty()
@@ -55,25 +62,22 @@ class _OfThread(threading.local):
 
     def __init__(self) -> None:
         self.held: dict[str, Any] = {}
-        self.of_tasks: _CellOfThread | None = None
+        self.tasks: _OfTasks | None = None
         # Called with what to return if the present task holds nothing.
         self.in_task: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _nothing
 
-    def put_in_task(self, held: Held) -> None:
-        """Make *held* what the present task holds."""
-        if self.of_tasks is None:
-            self.of_tasks = _CellOfThread()
-            self.in_task = self.of_tasks.cell.var.get
-        cell = self.of_tasks.cell
-        cell.track(held)
-        cell.var.set(held)
+    def start_tasks(self) -> _OfTasks:
+        """Make room for what tasks hold."""
+        tasks = self.tasks = _OfTasks()
+        self.in_task = tasks.get
+        return tasks
 
 
 def _nothing(default: Mapping[str, Any]) -> Mapping[str, Any]:
     return default
 
 
-_EMPTY: Mapping[str, Any] = MappingProxyType({})
+_EMPTY: dict[str, Any] = {}  # never written to
 
 
 class _ThreadStore:
@@ -111,9 +115,10 @@ def _build() -> tuple[_ThreadStore, dict[str, Any]]:
         if running_loop() is None:
             mine.held[name] = value
         else:
-            held = Held(mine.in_task(_EMPTY))
+            tasks = mine.tasks or mine.start_tasks()
+            held = Held(tasks.get(_EMPTY))
             held[name] = value
-            mine.put_in_task(held)
+            tasks.put(held)
 
     def delete_attribute(self: Local, name: str) -> None:
         if name not in here():
@@ -121,9 +126,10 @@ def _build() -> tuple[_ThreadStore, dict[str, Any]]:
         if running_loop() is None:
             del mine.held[name]
         else:
-            held = Held(mine.in_task(_EMPTY))
+            tasks = mine.tasks or mine.start_tasks()
+            held = Held(tasks.get(_EMPTY))
             del held[name]
-            mine.put_in_task(held)
+            tasks.put(held)
 
     def values(_: Local) -> dict[str, Any]:
         return dict(here())
