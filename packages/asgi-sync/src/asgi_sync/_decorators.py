@@ -18,32 +18,16 @@ from ._sync_to_async import SyncToAsync
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator
     from concurrent.futures import Executor
-    from contextlib import AbstractContextManager, _AsyncGeneratorContextManager, _GeneratorContextManager
+    from contextlib import AbstractContextManager, _AsyncGeneratorContextManager
     from contextvars import Context
 
-    from ._sync_context_managers import ContextManagerCall
-    from ._sync_iterators import GeneratorCall
+    from ._calls import SyncCall
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 Y = TypeVar("Y")
 S = TypeVar("S")
-
-
-class SyncToAsyncDecorator(Protocol):
-    """`sync_to_async` with its options given."""
-
-    @overload
-    def __call__(
-        self, func: Callable[P, _GeneratorContextManager[T]], /
-    ) -> Callable[P, ContextManagerCall[T, _GeneratorContextManager[T]]]: ...
-    @overload
-    def __call__(
-        self, func: Callable[P, Generator[Y, S, R]], /
-    ) -> Callable[P, GeneratorCall[Y, S, Generator[Y, S, R]]]: ...
-    @overload
-    def __call__(self, func: Callable[P, R], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
 
 
 class AsyncToSyncDecorator(Protocol):
@@ -59,10 +43,16 @@ class AsyncToSyncDecorator(Protocol):
     ) -> Callable[P, Generator[Y, S, None]]: ...
     @overload
     def __call__(
+        self, awaitable: Callable[P, AsyncIterator[Y]], /
+    ) -> Callable[P, Generator[Y, None, None]]: ...
+    @overload
+    def __call__(
         self, awaitable: Callable[P, Coroutine[Any, Any, R]] | Callable[P, Awaitable[R]], /
     ) -> Callable[P, R]: ...
 
 
+# Not overloaded by what the callable returns: to mypy a generic function, `(T) -> T`, would match whatever overload
+# comes first.
 @overload
 def sync_to_async(
     *,
@@ -71,31 +61,7 @@ def sync_to_async(
     context: Context | None = None,
     abandon_on_cancel: bool = True,
     max_buffer_size: int = 0,
-) -> SyncToAsyncDecorator: ...
-
-
-@overload
-def sync_to_async(
-    func: Callable[P, _GeneratorContextManager[T]],
-    *,
-    thread_sensitive: bool = True,
-    executor: Executor | None = None,
-    context: Context | None = None,
-    abandon_on_cancel: bool = True,
-    max_buffer_size: int = 0,
-) -> Callable[P, ContextManagerCall[T, _GeneratorContextManager[T]]]: ...
-
-
-@overload
-def sync_to_async(
-    func: Callable[P, Generator[Y, S, R]],
-    *,
-    thread_sensitive: bool = True,
-    executor: Executor | None = None,
-    context: Context | None = None,
-    abandon_on_cancel: bool = True,
-    max_buffer_size: int = 0,
-) -> Callable[P, GeneratorCall[Y, S, Generator[Y, S, R]]]: ...
+) -> Callable[[Callable[P, R]], Callable[P, SyncCall[R]]]: ...
 
 
 @overload
@@ -107,7 +73,7 @@ def sync_to_async(
     context: Context | None = None,
     abandon_on_cancel: bool = True,
     max_buffer_size: int = 0,
-) -> Callable[P, Coroutine[Any, Any, R]]: ...
+) -> Callable[P, SyncCall[R]]: ...
 
 
 def sync_to_async(
