@@ -46,7 +46,7 @@ class AsyncToSync(Generic[P, R]):
         awaitable: Callable[P, Coroutine[Any, Any, R]] | Callable[P, Awaitable[R]],
         force_new_loop: bool = False,
         *,
-        host: Host | None = None,
+        host: Any = None,
         gives_awaitable: bool = True,
     ) -> None:
         called: Any = function_of(awaitable)
@@ -61,7 +61,7 @@ class AsyncToSync(Generic[P, R]):
         adopt_metadata(self, awaitable)
         self.awaitable = called
         self.force_new_loop = force_new_loop
-        self._host = host
+        self._host: Host | None = host
         self._descriptor = awaitable
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:

@@ -48,13 +48,13 @@ class CurrentThreadExecutor(Executor):
     """
 
     def __init__(self, old_executor: Executor | None) -> None:
-        self.home = home_of_this_thread()
+        self.home: Home = home_of_this_thread()
         self.home.enter()
         self._old_executor = old_executor
         self._quit = False
 
     #: Whether thread-sensitive code belongs on this thread.
-    is_sensitive = True
+    is_sensitive: bool = True
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Have `fn` called on the thread that waits.

@@ -64,8 +64,8 @@ class BlockingPortal:
     tasks, is there for the next.
     """
 
-    def __init__(self, loop_thread: LoopThread) -> None:
-        self._loop_thread = loop_thread
+    def __init__(self, loop_thread: Any) -> None:
+        self._loop_thread: LoopThread = loop_thread
         self._host = _PortalLoop(self)
         self._generation = process.generation
         # Held while something is handed to the loop, so that nothing comes in after its end has begun.

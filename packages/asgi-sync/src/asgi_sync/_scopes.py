@@ -137,7 +137,7 @@ class AsyncSingleThreadContext:
 
     def __init__(self) -> None:
         #: Whether its block runs: an inner one's, which changes nothing, does not count.
-        self.is_entered = False
+        self.is_entered: bool = False
         self._lock = threading.Lock()
         self._loop_thread: LoopThread | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
@@ -47,7 +48,7 @@ class SyncToAsync(Generic[P, R]):
     """
 
     #: Per thread: `main_event_loop` and `main_event_loop_pid`, the loop that `async_to_sync` on it goes back to.
-    threadlocal = public_thread
+    threadlocal: ClassVar[threading.local] = public_thread
     #: Runs the sensitive code that has no better place. Any object with a `submit(fn, *args)` may replace it;
     #: `None` stands for the loop's default executor.
     single_thread_executor: ClassVar[Any] = SensitiveExecutor()
