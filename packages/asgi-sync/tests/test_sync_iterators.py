@@ -4,6 +4,7 @@ import asyncio
 import functools
 import gc
 import inspect
+import os
 import threading
 import time
 import traceback
@@ -631,3 +632,103 @@ def test_an_iterator_that_ended_keeps_no_thread(recorder):
     asyncio.run(main())
     # A thread comes back a moment after its iterator has ended, so that a few take turns.
     assert len(recorder.threads) < 25
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_in_a_forked_child(run_program):
+    out = run_program(
+        """
+        import asyncio, os, sys, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)  # of fork with threads, from 3.12 on
+        from asgi_sync import async_to_sync, sync_to_async
+
+        @sync_to_async
+        def generate():
+            yield 1
+            yield 2
+
+        @async_to_sync
+        async def agenerate():
+            yield 3
+            yield 4
+
+        async def go_on(items):
+            try:
+                await anext(items)
+            except RuntimeError as error:
+                print("gone" in str(error))
+            print([item async for item in generate()])
+
+        async def main():
+            items = generate()
+            print(await anext(items))
+            return items
+
+        async def one(items):
+            return await anext(items)
+
+        runner = asyncio.Runner()
+        items = runner.run(main())
+        sync_items = agenerate()
+        print(next(sync_items))
+        sys.stdout.flush()
+        child = os.fork()
+        if not child:
+            asyncio.run(go_on(items))
+            try:
+                next(sync_items)
+            except RuntimeError as error:
+                print("forked" in str(error))
+            print(list(agenerate()))
+            del items, sync_items
+            sys.stdout.flush()
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        print(next(sync_items), runner.run(one(items)))
+        sync_items.close()
+        runner.close()
+        """
+    )
+    assert out.splitlines() == ["1", "3", "True", "[1, 2]", "True", "[3, 4]", "4 2"]
+
+
+def test_iterators_on_all_threads_of_an_executor_do_not_starve_it(in_thread):
+    """Each occupies a thread, and needs another one between two items."""
+
+    def generate():
+        yield from range(3)
+
+    async def main():
+        with ThreadPoolExecutor(2) as executor:
+            wrapped = sync_to_async(generate, thread_sensitive=False, executor=executor)
+            call = sync_to_async(int, thread_sensitive=False, executor=executor)
+            first, second, third = wrapped(), wrapped(), wrapped()
+            for items in (first, second, third):
+                assert await asyncio.wait_for(anext(items), PATIENCE) == 0
+            assert await asyncio.wait_for(call("3"), PATIENCE) == 3
+            await first.aclose()
+            await second.aclose()
+            await third.aclose()
+
+    in_thread(main())
+
+
+@pytest.mark.parametrize("attempt", range(300 if os.environ.get("STRESS") else 5))
+def test_cancelling_at_any_moment_closes_once(attempt, recorder):
+    async def consume(items):
+        async for _ in items:
+            pass
+
+    async def main():
+        items = sync_to_async(recorder.generate, max_buffer_size=attempt % 3)(100000)
+        task = asyncio.create_task(consume(items))
+        for _ in range(attempt):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        if recorder.made:
+            await recorder.until_closed()
+
+    asyncio.run(main())
+    assert len(recorder.closed) == bool(recorder.made)

@@ -21,6 +21,8 @@ from ._wrapping import adopt_metadata, bind, callers_stacklevel, function_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
+    from asgi_local import Local
+
     from ._hosts import Host
 
 P = ParamSpec("P")
@@ -35,7 +37,7 @@ class AsyncToSync(Generic[P, R]):
     """
 
     #: `current` is the frame that waits for the running code, or what was put in its place: any executor, or `None`.
-    executors = executors
+    executors: ClassVar[Local] = executors
     #: By event loop: where sensitive code of its tasks goes when their context knows of no frame.
     loop_thread_executors: ClassVar[dict[asyncio.AbstractEventLoop, Executor]] = loop_thread_executors
     #: The `AsyncSingleThreadContext` that the running code is in.

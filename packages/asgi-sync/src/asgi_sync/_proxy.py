@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from ._async_context_managers import TaskContextManager
 from ._decorators import async_to_sync, sync_to_async
 from ._kinds import Kind, kind_of
 from ._marks import calls_coroutine
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from types import TracebackType
 
+    from ._async_context_managers import TaskContextManager
+
 T = TypeVar("T")
 
 
@@ -26,8 +27,8 @@ def _look_up(target: Any, name: str) -> bool:
     """Whether the attribute is computed by code of the object's. Refuses what is private."""
     if name.startswith("_"):
         raise AttributeError(f"{name!r} is private to {target!r}: it does not cross", name=name, obj=target)
-    kind = type(inspect.getattr_static(type(target), name, None))
-    return issubclass(kind, (property, functools.cached_property))
+    attribute: object = inspect.getattr_static(cast("Any", type(target)), name, None)
+    return isinstance(attribute, (property, functools.cached_property))
 
 
 class AsyncProxy(Generic[T]):
@@ -54,7 +55,9 @@ class AsyncProxy(Generic[T]):
         return sync_to_async(value, **options)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"cannot set {name!r}: call a method, or set it on the object itself", name=name, obj=self)
+        raise AttributeError(
+            f"cannot set {name!r}: call a method, or set it on the object itself", name=name, obj=self
+        )
 
     def __aiter__(self) -> AsyncGenerator[Any, Any]:
         return sync_to_async_iterator(self._target, **self._options)
@@ -88,15 +91,18 @@ class SyncProxy(Generic[T]):
         target, portal = self._target, self._portal
         if _look_up(target, name):
             return portal.call(getattr, target, name)
-        value = getattr(target, name)
+        value: Any = getattr(target, name)
         if not callable(value) or inspect.isclass(value):
             return value
         if kind_of(value) in (Kind.ASYNC_GENERATOR, Kind.ASYNC_CONTEXT_MANAGER):
-            return async_to_sync(value, portal=portal)
+            wrap: Any = async_to_sync
+            return wrap(value, portal=portal)
         return functools.wraps(value)(functools.partial(portal.call, value))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"cannot set {name!r}: call a method, or set it on the object itself", name=name, obj=self)
+        raise AttributeError(
+            f"cannot set {name!r}: call a method, or set it on the object itself", name=name, obj=self
+        )
 
     def __iter__(self) -> Generator[Any, Any, None]:
         return self._portal.wrap_async_iterator(self._target)  # type: ignore[no-any-return]  # of a portal

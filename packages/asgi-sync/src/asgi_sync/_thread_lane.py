@@ -11,7 +11,7 @@ from ._call import describe, on_thread, without_our_frames
 from ._frame import SubmittedWork
 from ._home import Home
 from ._lasting_context import LastingContext
-from ._parked import GoneError, ParkedThread
+from ._parked import GoneError, park
 from ._state import process
 from ._sync_to_async import SyncToAsync
 from ._worker import ContextExecutor, own_home
@@ -74,10 +74,11 @@ class ThreadLane:
         executor = self._executor
         if executor is None:
             self.place = self.borrow().home()
-        elif own_home(executor) is not None or getattr(executor, "_max_workers", None) == 1:
-            self.place = own_home(executor) or executor
+        elif own_home(executor) is not None:
+            self.place = own_home(executor)
         else:
-            self.place = self._borrowed = ParkedThread(executor)
+            self._borrowed = park(executor)
+            self.place = self._borrowed or executor
         self._step._executor = self.place
 
     @property
