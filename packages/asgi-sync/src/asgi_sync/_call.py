@@ -91,6 +91,10 @@ class Call:
         """Whether a thread runs it, or never will."""
         return self._claim.locked()
 
+    def is_for(self, frame: object) -> bool:
+        """Whether this waiting frame's own coroutine asks for it."""
+        return self.outer_frame is frame
+
     def run(self, home: Home) -> None:
         """Run it, on the thread that was chosen, and tell the loop."""
         __traceback_hide__ = True

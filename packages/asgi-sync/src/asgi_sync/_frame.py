@@ -111,6 +111,9 @@ class SubmittedWork:
         self._args = args
         self._kwargs = kwargs
 
+    def is_for(self, frame: object) -> bool:
+        return False  # as far as can be told
+
     def run(self, home: Home) -> None:
         future = self.future
         if not future.set_running_or_notify_cancel():

@@ -50,6 +50,9 @@ class _Order:
     def run(self, home: Home) -> None:
         self._act()
 
+    def is_for(self, frame: object) -> bool:
+        return False
+
 
 class Worker:
     """A thread that serves its home, for one borrower at a time; between borrowers it is kept for a while."""
