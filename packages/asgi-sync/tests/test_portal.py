@@ -9,7 +9,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from asgi_sync import async_to_sync, start_blocking_portal, sync_to_async
+from asgi_sync import async_to_sync, process_portal, start_blocking_portal, sync_to_async
 
 variable: ContextVar[str] = ContextVar("variable")
 PATIENCE = 20
@@ -455,3 +455,32 @@ def test_starting_tasks_races_with_the_end(attempt):
             assert future.result(PATIENCE) is not None
         except CancelledError:
             pass
+
+
+def test_on_the_thread_of_another_loop(in_thread):
+    async def main():
+        with pytest.raises(RuntimeError, match="for sync code"):
+            with start_blocking_portal():
+                pass
+        # Made here, to be used elsewhere.
+        portal = process_portal()
+        with pytest.raises(RuntimeError, match="same thread as an async event loop"):
+            portal.call(loop)
+        assert await asyncio.wrap_future(portal.start_task_soon(loop)) is not asyncio.get_running_loop()
+        return await sync_to_async(portal.call)(loop)
+
+    assert in_thread(main()) is process_portal().call(loop)
+
+
+def test_a_loop_that_cannot_be_made_leaves_no_thread():
+    def factory():
+        raise LookupError("no loop")
+
+    before = set(threading.enumerate())
+    with pytest.raises(LookupError):
+        with start_blocking_portal(loop_factory=factory):
+            pass
+    for thread in set(threading.enumerate()) - before:
+        if "loop" in thread.name:
+            thread.join(PATIENCE)
+            assert not thread.is_alive()

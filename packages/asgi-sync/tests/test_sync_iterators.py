@@ -732,3 +732,22 @@ def test_cancelling_at_any_moment_closes_once(attempt, recorder):
 
     asyncio.run(main())
     assert len(recorder.closed) == bool(recorder.made)
+
+
+def test_a_refused_first_step_leaves_it_open(recorder):
+    async def main():
+        items = sync_to_async(recorder.generate)()
+        token = SyncToAsync.deadlock_context.set(True)
+        with pytest.raises(RuntimeError, match="would deadlock"):
+            await anext(items)
+        SyncToAsync.deadlock_context.reset(token)
+        assert await anext(items) == 0
+        await items.aclose()
+        refused = sync_to_async(recorder.generate)()
+        SyncToAsync.deadlock_context.set(True)
+        with pytest.raises(RuntimeError, match="would deadlock"):
+            await anext(refused)
+        await refused.aclose()
+
+    asyncio.run(main())
+    assert len(recorder.closed) == 1

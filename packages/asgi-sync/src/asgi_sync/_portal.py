@@ -6,7 +6,7 @@ import asyncio
 import functools
 import inspect
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
@@ -71,7 +71,18 @@ class BlockingPortal:
         # Held while something is handed to the loop, so that nothing comes in after its end has begun.
         self._lock = threading.Lock()
         self._is_over = False
-        self._loop: asyncio.AbstractEventLoop = AsyncToSync(_running_loop, host=self._host)()
+        self._loop: asyncio.AbstractEventLoop
+        look_at_loop = AsyncToSync(_running_loop, host=self._host)
+        try:
+            if asyncio._get_running_loop() is None:
+                self._loop = look_at_loop()
+            else:
+                # It is made on a thread that may not wait for a loop; this takes a moment only.
+                with ThreadPoolExecutor(1) as helper:
+                    self._loop = helper.submit(look_at_loop).result()
+        except BaseException:
+            loop_thread.close()
+            raise
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._loop_thread.thread.name!r}{', over' if self._is_over else ''}>"
@@ -319,6 +330,10 @@ def start_blocking_portal(
     Returns:
         A context manager that gives a `BlockingPortal`.
 
+    Raises:
+        RuntimeError: On the thread of a running event loop.
+        TypeError: If `loop_factory` cannot be called.
+
     >>> import asyncio
     >>> from asgi_sync import async_to_sync, start_blocking_portal
     >>> async def main():
@@ -334,6 +349,10 @@ def start_blocking_portal(
     """
     if loop_factory is not None and not callable(loop_factory):
         raise TypeError(f"loop_factory must be a function that makes an event loop, not {loop_factory!r}")
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError(
+            "start_blocking_portal is for sync code: the end of its block would block this thread's event loop."
+        )
     portal = BlockingPortal(LoopThread(is_shared=True, loop_factory=loop_factory, name=name))
     try:
         yield portal

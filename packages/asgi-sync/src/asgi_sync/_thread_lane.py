@@ -106,6 +106,8 @@ class ThreadLane:
     async def run_in_any_case(self, func: Callable[[], Any]) -> Any:
         """The same for what must be done even if the task is cancelled, and does nothing the second time."""
         __traceback_hide__ = True
+        if self.place is None:
+            return func()  # nothing has begun anywhere
         try:
             return await self.run(func)
         except asyncio.CancelledError:
@@ -126,7 +128,7 @@ class ThreadLane:
         if isinstance(place, Home):
             if place.submit(work):
                 return work.future
-        else:
+        elif place is not None:
             try:
                 future: Future[Any] = place.submit(self._do_order, func)
             except RuntimeError:
