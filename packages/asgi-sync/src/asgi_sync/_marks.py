@@ -14,7 +14,9 @@ if sys.version_info >= (3, 12):
     iscoroutinefunction = inspect.iscoroutinefunction
     markcoroutinefunction = inspect.markcoroutinefunction
 else:
-    iscoroutinefunction = asyncio.iscoroutinefunction
+    iscoroutinefunction: Callable[[Any], bool] = vars(asyncio)[
+        "iscoroutinefunction"
+    ]  # deprecated in 3.14, not here
 
     def markcoroutinefunction(func: F) -> F:
         """Mark a callable so that `iscoroutinefunction` takes it for a coroutine function; returns it."""
