@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote_to_bytes
 
 Headers = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
@@ -19,9 +19,12 @@ def path_and_query(target: str) -> tuple[bytes, bytes]:
 
 def build_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
     """Pairs of bytes with the names in lower case."""
-    pairs: Iterable[tuple[str | bytes, str | bytes]] = headers
+    pairs: Iterable[tuple[str | bytes, str | bytes]]
     if isinstance(headers, Mapping):
-        pairs = [(name, headers[name]) for name in headers]
+        # A mapping is iterable as well, so a type checker takes it for an iterable of pairs.
+        pairs = cast("Mapping[str, str]", headers).items()
+    else:
+        pairs = headers
     return [(_to_bytes(name).lower(), _to_bytes(value)) for name, value in pairs]
 
 
