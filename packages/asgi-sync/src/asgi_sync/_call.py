@@ -1,0 +1,336 @@
+"""One sync call on its way from a task to a thread, and its outcome on the way back."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from _thread import allocate_lock
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from asgi_local.lowlevel import CONTEXT_IS_INHERITED
+
+from ._context import arrived
+from ._inbox import inbox_of
+from ._state import process, public_thread, thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._frame import Frame
+
+
+class Tasks(list["asyncio.Task[Any]"]):
+    """The `task_context` of the classic hooks: the tasks that run for a call's sync code, innermost last."""
+
+    def __init__(self, call: Call | None = None) -> None:
+        super().__init__()
+        self.call = call
+
+
+class Call:
+    """A sync callable that a task waits for.
+
+    The task makes it, a thread runs it, the loop settles it. All but `run`, `begin` and what `run` calls belongs to
+    the loop's thread.
+    """
+
+    __slots__ = (
+        "_claim",
+        "abandoned",
+        "args",
+        "baseline",
+        "context",
+        "error",
+        "exception",
+        "executor",
+        "frame",
+        "func",
+        "future",
+        "inbox",
+        "kwargs",
+        "loop",
+        "outer_frame",
+        "result",
+        "sensitive",
+        "settled",
+        "taken",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        context: Context,
+        exception: BaseException | None,
+        sensitive: bool,
+        outer_frame: Frame | None,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        self.loop = loop
+        self.context = context
+        self.baseline = context.copy()
+        self.exception = exception
+        self.sensitive = sensitive
+        #: The waiting frame whose coroutine makes this call, directly or not.
+        self.outer_frame = outer_frame
+        self.func = func
+        self.args = args
+        self.kwargs = kwargs
+        #: The foreign executor that was asked to run it, if any.
+        self.executor: object = None
+        #: The frame in which the call's own sync code waits for a coroutine at this moment.
+        self.frame: Frame | None = None
+        self.future = loop.create_future()
+        self.inbox = inbox_of(loop)
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.settled = False
+        self.abandoned = False
+        self.taken = False
+        self._claim = allocate_lock()
+
+    def __repr__(self) -> str:
+        return f"<sync call of {describe(self.func)}>"
+
+    # On the thread
+
+    def begin(self) -> bool:
+        """Whether the caller may run it now: it was not withdrawn, and no other thread took it."""
+        return self._claim.acquire(False)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a thread runs it, or never will."""
+        return self._claim.locked()
+
+    def run(self) -> None:
+        """Run it, on the thread that was chosen, and tell the loop."""
+        __traceback_hide__ = True
+        if not self.begin():
+            return
+        self.taken = True
+        try:
+            self.result = self.invoke()
+        except BaseException as error:
+            self.error = without_our_frames(error)
+        self.inbox.post(self)
+
+    def invoke(self) -> Any:
+        __traceback_hide__ = True
+        if CONTEXT_IS_INHERITED:
+            return on_thread(self.loop, self.exception, None, self, self.context.run, (self._arrive,), {})
+        args = (self.func, *self.args)
+        return on_thread(self.loop, self.exception, None, self, self.context.run, args, self.kwargs)
+
+    def _arrive(self) -> Any:
+        __traceback_hide__ = True
+        self.baseline = arrived()
+        return self.func(*self.args, **self.kwargs)
+
+    # On the loop
+
+    def settle(self) -> None:
+        """The thread has done its part."""
+        self.settled = True
+        if not self.future.done():
+            self.future.set_result(None)
+        elif self.abandoned and self.error is not None:
+            error, self.error = self.error, None
+            self.loop.call_exception_handler(
+                {
+                    "message": f"{describe(self.func)} failed after the task that waited for it was cancelled",
+                    "exception": error,
+                }
+            )
+
+    def withdraw(self) -> bool:
+        """Take it back; `False` if a thread has begun it."""
+        return self.begin()
+
+    def release(self) -> None:
+        """Nobody waits any more: break the cycles in which the call is."""
+        self.frame = self.outer_frame = None
+        del self.context
+
+    async def outcome_after_cancel(self, cancelled: asyncio.CancelledError, abandon: bool) -> None:
+        """The task was cancelled while it waited: pass that on, abandon the call or wait for it.
+
+        Returns if what becomes of the cancellation is the sync code's to decide, and it has ended; else raises.
+        """
+        while True:
+            if self.settled or self.withdraw():
+                raise cancelled
+            passed_on = self.frame is not None and self.frame.cancel()
+            if not passed_on and abandon:
+                self.abandoned = True
+                raise cancelled
+            self.future = self.loop.create_future()
+            try:
+                await self.future
+            except asyncio.CancelledError as again:
+                cancelled = again
+                continue
+            if passed_on:
+                return
+            error, self.error = self.error, None
+            raise cancelled from error
+
+
+class HandledCall(Call):
+    """A call in asgiref's classic shape.
+
+    Whoever overrides `thread_handler`, and every executor that is not this package's own, is given what asgiref gives:
+    a bound `Context.run` and, to run in it, a partial of the callable.
+    """
+
+    __slots__ = ("_handler", "_job")
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._handler: Any = None
+        self._job: Any = None
+
+    def prepare(self, thread_handler: Callable[..., Any], exc_info: Any) -> None:
+        child = functools.partial(self.func, *self.args, **self.kwargs)
+        run = self._function_that_arrives() if CONTEXT_IS_INHERITED else self.context.run
+        self._handler = functools.partial(thread_handler, self.loop, exc_info, Tasks(self), run, child)
+
+    def invoke(self) -> Any:
+        __traceback_hide__ = True
+        return self._handler()
+
+    def release(self) -> None:
+        super().release()
+        self._handler = self._job = None
+
+    def submit_to(self, executor: Any) -> None:
+        """Have a foreign executor run it; `None` stands for the loop's default one."""
+        self.executor = executor
+        if executor is None:
+            # asyncio keeps its default executor where it can be used directly, at a third of the price.
+            executor = self.executor = getattr(self.loop, "_default_executor", None)
+        if executor is None:
+            job: Any = self.loop.run_in_executor(None, self._handler)
+            self.executor = getattr(self.loop, "_default_executor", None)
+        else:
+            job = executor.submit(self._handler)
+        self._job = job
+        job.add_done_callback(self._job_done)
+
+    def withdraw(self) -> bool:
+        if not self.begin():
+            return False
+        if self._job is not None:
+            self._job.cancel()
+        return True
+
+    def _job_done(self, job: Any) -> None:
+        """On the executor's thread, or on the loop's."""
+        if self.has_begun and self.taken:
+            return  # by a frame that lent its thread; the job was cancelled
+        if job.cancelled():
+            # By the executor's shutdown, or because the call was withdrawn.
+            self.error = asyncio.CancelledError()
+        else:
+            error = job.exception()
+            if error is None:
+                self.result = job.result()
+            else:
+                self.error = without_our_frames(error)
+                del error  # its traceback may hold this frame
+        self.inbox.post(self)
+
+    def run(self) -> None:
+        """Run it on a thread that is lent, unless its executor was faster."""
+        super().run()
+        job = self._job
+        if self.taken and job is not None:
+            job.cancel()
+
+    def _function_that_arrives(self) -> Callable[[Callable[[], Any]], Any]:
+        def run_in_context(child: Callable[[], Any]) -> Any:
+            __traceback_hide__ = True
+            return self.context.run(arrive, child)
+
+        def arrive(child: Callable[[], Any]) -> Any:
+            __traceback_hide__ = True
+            self.baseline = arrived()
+            return child()
+
+        # Profilers tell by the module whose function this is.
+        run_in_context.__module__ = "asgiref.sync"
+        return run_in_context
+
+
+def on_thread(
+    loop: asyncio.AbstractEventLoop,
+    exception: BaseException | None,
+    tasks: list[asyncio.Task[Any]] | None,
+    call: Call | None,
+    func: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
+    """Run `func` on this thread so that `async_to_sync` in it finds the way back to `loop`."""
+    __traceback_hide__ = True
+    values = public_thread.__dict__
+    outer_call = thread.call
+    outer_loop = values.get("main_event_loop")
+    outer_pid = values.get("main_event_loop_pid")
+    outer_tasks = values.get("task_context")
+    thread.call = call
+    values["main_event_loop"] = loop
+    values["main_event_loop_pid"] = process.pid
+    values["task_context"] = tasks
+    try:
+        if exception is None:
+            return func(*args, **kwargs)
+        return while_handling(exception, func, args, kwargs)
+    finally:
+        # The thread may be somebody else's, a main thread that serves its own coroutine for one: a loop that stays
+        # behind would be taken for a parent there (asgiref issues 525, 545).
+        thread.call = outer_call
+        values["main_event_loop"] = outer_loop
+        values["main_event_loop_pid"] = outer_pid
+        values["task_context"] = outer_tasks
+
+
+def while_handling(
+    exception: BaseException, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Call `func` while `exception` is being handled, so that `sys.exc_info()` shows it as on the other side."""
+    __traceback_hide__ = True
+    traceback, context = exception.__traceback__, exception.__context__
+    try:
+        try:
+            raise exception
+        except BaseException as handled:
+            # It was raised long ago: to raise it here must not lengthen its traceback, nor chain it to whatever this
+            # thread is handling.
+            handled.__traceback__ = traceback
+            handled.__context__ = context
+            return func(*args, **kwargs)
+    finally:
+        del exception, traceback, context
+
+
+def describe(func: Callable[..., Any]) -> str:
+    """The callable's qualified name, for messages."""
+    named: Any = func
+    while isinstance(named, functools.partial):
+        named = named.func
+    name = getattr(named, "__qualname__", None)
+    return f"{named.__module__}.{name}" if name else repr(func)
+
+
+def without_our_frames(error: BaseException) -> BaseException:
+    """The exception, with its traceback from where it left this package's own code.
+
+    Those frames would show the user nothing, and keep alive what they refer to: calls, loops and threads.
+    """
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_globals.get("__package__") == __package__:
+        traceback = traceback.tb_next
+    return error.with_traceback(traceback)

@@ -1,0 +1,108 @@
+"""Carry context variables to the other side of a bridge and back.
+
+A call travels with a copy of its caller's context. What comes back is the difference: only the variables that the
+other side really set are written into the caller's context, so that a change which somebody else made meanwhile is
+not undone. Values are compared by identity; no third-party `__eq__` ever runs here.
+"""
+
+from __future__ import annotations
+
+import gc
+import sysconfig
+from contextvars import Context, ContextVar, copy_context
+from typing import Any
+
+from asgi_local.lowlevel import CONTEXT_IS_INHERITED, adopt
+
+_MISSING: Any = object()
+
+# In CPython a Context is one pointer to an immutable hash trie: two contexts that share it have the same variables,
+# whatever their number. No method tells, but the garbage collector's view of the object does; the trie is its last
+# referent. A free-threaded build stops all threads for that look, so there, and where a Context turns out to look
+# otherwise, every variable is compared.
+_FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+_TRIE = "hamt"
+
+
+def _trie_is_visible() -> bool:
+    context = Context()
+    for subject in (lambda: context, lambda: context.run(lambda: context)):
+        referents = gc.get_referents(subject())
+        if not referents or type(referents[-1]).__name__ != _TRIE:
+            return False
+    return gc.get_referents(context)[-1] is gc.get_referents(context.copy())[-1]
+
+
+_LOOK_AT_TRIE = not _FREE_THREADED and _trie_is_visible()
+# Above this number of variables looking for the changed ones in the trie is cheaper than comparing all of them.
+_MANY = 64
+
+
+def changed_variables(context: Context, baseline: Context) -> list[tuple[ContextVar[Any], Any]]:
+    """The variables, with their values, that `context` holds and `baseline` does not hold the same."""
+    if _LOOK_AT_TRIE:
+        trie, old_trie = gc.get_referents(context)[-1], gc.get_referents(baseline)[-1]
+        if trie is old_trie:
+            return []
+        if len(context) > _MANY:
+            candidates = _candidates([trie], [old_trie])
+            return [
+                (variable, context[variable])
+                for variable in candidates
+                if variable in context and context[variable] is not baseline.get(variable, _MISSING)
+            ]
+    get = baseline.get
+    return [(variable, value) for variable, value in context.items() if get(variable, _MISSING) is not value]
+
+
+def _candidates(new: list[Any], old: list[Any]) -> set[ContextVar[Any]]:
+    """All variables in the nodes of one trie that another one, of which it was made, does not share.
+
+    Setting a variable copies the nodes on the way to it and shares the rest, so this walks a path, not the tree. It
+    may name too many variables, never too few: a pair of key and value lies in one node.
+    """
+    found: set[ContextVar[Any]] = set()
+    while new:
+        shared = {id(node) for node in old}
+        fresh = [node for node in new if id(node) not in shared]
+        kept = {id(node) for node in new}
+        old = _children([node for node in old if id(node) not in kept])
+        children: list[Any] = []
+        for node in fresh:
+            for referent in gc.get_referents(node):
+                if isinstance(referent, ContextVar):
+                    found.add(referent)
+                elif type(referent).__name__.startswith(_TRIE):
+                    children.append(referent)
+        new = children
+    return found
+
+
+def _children(nodes: list[Any]) -> list[Any]:
+    return [
+        referent
+        for node in nodes
+        for referent in gc.get_referents(node)
+        if type(referent).__name__.startswith(_TRIE)
+    ]
+
+
+def write_back(context: Context, baseline: Context) -> bool:
+    """Set here, in the running context, what was set in `context` since it was as `baseline`.
+
+    Returns whether anything was.
+    """
+    changes = changed_variables(context, baseline)
+    for variable, value in changes:
+        variable.set(value)
+    if changes and CONTEXT_IS_INHERITED:
+        # What a Local holds came here on purpose, not because a thread inherits its parent's context.
+        adopt()
+    return bool(changes)
+
+
+def arrived() -> Context:
+    """To be called inside a carried context, on the thread that it was carried to: the baseline to compare with."""
+    if CONTEXT_IS_INHERITED:
+        adopt()
+    return copy_context()

@@ -1,0 +1,142 @@
+"""The one queue of work of a thread, and how the thread serves it.
+
+Every frame that waits on a thread, and the main loop of a worker at the bottom of it, takes work from the same queue.
+So work never waits behind a thread that sits idle, whichever frame it was meant for (asgiref issues 249, 282, 493).
+"""
+
+from __future__ import annotations
+
+import threading
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ._state import process, thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._stall import StallWatch
+
+
+class Work(Protocol):
+    """What a home's queue holds."""
+
+    def run(self) -> None:
+        """Do it, on the home's thread. Raises nothing: the outcome goes to whoever waits for it."""
+
+
+class Home:
+    """A thread's queue of work, open as long as something on that thread serves it."""
+
+    __slots__ = ("_generation", "_lock", "_queue", "_servers", "owner", "running", "served", "thread", "watch")
+
+    def __init__(self, owner: threading.Thread) -> None:
+        self.thread = owner
+        #: Who lends the thread, told apart by identity: an executor, for its worker.
+        self.owner: object = None
+        #: The work that the thread is doing, outermost first: a waiting frame below may do other work above.
+        self.running: Work | None = None
+        #: How much work has been started, for whoever watches whether the thread moves on.
+        self.served = 0
+        self.watch: StallWatch | None = None
+        self._queue: SimpleQueue[Work | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._servers = 0
+        self._generation = process.generation
+
+    @property
+    def is_open(self) -> bool:
+        """Whether work that is submitted will be done."""
+        return self._servers > 0 and self._generation is process.generation
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the running thread is the home's thread."""
+        return thread.home is self
+
+    @property
+    def waiting(self) -> int:
+        """About how much work waits."""
+        return self._queue.qsize()
+
+    def submit(self, work: Work) -> bool:
+        """Queue the work; `False` if nobody serves this queue (any more). From any thread."""
+        with self._lock:
+            # Under the lock that `leave` takes: what was queued is seen by whoever leaves last.
+            if not self.is_open:
+                return False
+            self._queue.put(work)
+        return True
+
+    def order(self, work: Work) -> None:
+        """Queue the work without a look: for whoever knows that the home is open. From any thread, finalizers too."""
+        self._queue.put(work)
+
+    def wake(self) -> None:
+        """Make the frame that serves look at its condition again. From any thread."""
+        self._queue.put(None)
+
+    def enter(self) -> None:
+        """The running thread begins to serve."""
+        with self._lock:
+            self._servers += 1
+
+    def leave(self) -> None:
+        """The running thread ends serving. The last one to leave does all that is still queued."""
+        with self._lock:
+            self._servers -= 1
+            last = self._servers == 0
+        if last:
+            while True:
+                try:
+                    self._do(self._queue.get_nowait())
+                except Empty:
+                    return
+
+    def leave_if_idle(self) -> bool:
+        """End serving, unless there is work."""
+        with self._lock:
+            if not self._queue.empty():
+                return False
+            self._servers -= 1
+            return True
+
+    def serve_one(self, timeout: float | None) -> bool:
+        """Do the next work; `False` if there was none within `timeout` seconds.
+
+        Returns also when woken with nothing to do.
+        """
+        try:
+            work = self._queue.get(timeout=timeout)
+        except Empty:
+            return False
+        if work is not None:
+            self._do(work)
+        return True
+
+    def serve_until(self, is_done: Callable[[], bool], timeout: float | None = None) -> bool:
+        """Serve until `is_done()`, looked at after each work and each `wake`; `False` if idle for `timeout` seconds."""
+        while not is_done():
+            if not self.serve_one(timeout):
+                return False
+        return True
+
+    def _do(self, work: Work | None) -> None:
+        if work is None:
+            return
+        outer = self.running
+        self.running = work
+        self.served += 1
+        try:
+            work.run()
+        finally:
+            self.running = outer
+
+
+def home_of_this_thread() -> Home:
+    home = thread.home
+    if home is None:
+        home = thread.home = Home(threading.current_thread())
+    return home
+
+

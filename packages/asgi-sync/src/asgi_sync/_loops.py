@@ -1,0 +1,296 @@
+"""Event loops in threads of their own, for sync code that no loop waits for.
+
+A loop is kept for the next call of its thread as long as that cannot be told from a fresh one: see `is_clean`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import sys
+import threading
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from ._stall import StallWatch
+from ._state import process, thread
+from ._worker import new_thread, pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._frame import Frame
+
+
+class LoopThread:
+    """A thread that runs coroutines for waiting frames.
+
+    Args:
+        is_shared: Keep one loop for all calls until `close`, whatever they leave in it, and take calls from any
+            thread. Otherwise one thread calls, once at a time, and each call finds a loop that is as good as new.
+        loop_factory: Makes the loop; by default asyncio's policy does.
+    """
+
+    def __init__(self, *, is_shared: bool = False, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None):
+        self._is_shared = is_shared
+        self._loop_factory = loop_factory
+        self._lock = threading.Lock()
+        self._closed = False
+        self._calls: SimpleQueue[Frame | None] = SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._running: set[Frame] = set()
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._used = False
+        self._debug = False
+        self._generation = process.generation
+        self.thread = new_thread(self._serve, "asgi-sync-loop")
+        self.thread.start()
+        _registry.add(self)
+
+    # From the threads that call
+
+    def submit(self, frame: Frame) -> bool:
+        """Run the frame's coroutine; `False` if this thread has ended or is about to."""
+        with self._lock:
+            if self._closed or self._generation is not process.generation:
+                return False
+            self._used = True
+            self._running.add(frame)
+            frame.loop_thread = self
+            if self._loop is None:
+                self._calls.put(frame)
+            else:
+                self._loop.call_soon_threadsafe(self._start, frame)
+        return True
+
+    def close(self) -> None:
+        """End the loop as `asyncio.run` does, then the thread. From any thread; waits for nothing."""
+        with self._lock:
+            self._closed = True
+            self._calls.put(None)
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait, `timeout` seconds at most, until the thread has ended."""
+        if self.thread is not threading.current_thread():
+            self.thread.join(timeout)
+
+    @property
+    def can_be_replaced(self) -> bool:
+        """Whether nobody would notice if the next call got another one."""
+        return not self._running and not self._is_shared
+
+    # On the thread
+
+    def _serve(self) -> None:
+        try:
+            while (frame := self._next()) is not None:
+                self._run_loop(frame)
+        finally:
+            self._closed = True
+            _registry.discard(self)
+
+    def _next(self) -> Frame | None:
+        while True:
+            try:
+                return self._calls.get(timeout=pool.idle_time)
+            except Empty:
+                if self._end_if_unused():
+                    return None
+
+    def _end_if_unused(self) -> bool:
+        with self._lock:
+            if self._used or self._running or self._is_shared:
+                self._used = False
+                return False
+            self._closed = True
+            return True
+
+    def _run_loop(self, first: Frame) -> None:
+        failure: BaseException | None = None
+        runner = asyncio.Runner(loop_factory=self._loop_factory)
+        try:
+            loop = runner.get_loop()
+            loop.call_soon(self._start, first)
+            with self._lock:
+                self._loop = loop
+                if self._closed:
+                    loop.call_soon(loop.stop)
+            self._debug = loop.get_debug()
+            self._watch_idle()
+            loop.run_forever()
+        except BaseException as error:  # SystemExit or KeyboardInterrupt out of a task, or no loop to be had
+            failure = error
+        try:
+            with self._lock:
+                self._loop = None
+            if self._idle_timer is not None:
+                self._idle_timer.cancel()
+            runner.close()
+        except BaseException as error:
+            failure = failure or error
+        self._settle(failure)
+        del failure, first  # an error's traceback holds this frame
+
+    def _settle(self, failure: BaseException | None) -> None:
+        """The loop is closed: let everybody go on who waited for it."""
+        with self._lock:
+            # One that has not been started waits in the queue for the next loop, if there is to be one.
+            is_last = self._closed or failure is not None
+            frames = [frame for frame in self._running if is_last or frame.loop is not None]
+        for frame in frames:
+            if failure is not None:
+                frame.error = failure
+            elif not frame.finished:
+                frame.error = RuntimeError("The event loop was closed before the coroutine had ended.")
+            self._complete(frame)
+
+    def _start(self, frame: Frame) -> None:
+        frame.start()
+        frame.enter_loop()
+
+    def frame_ended(self, frame: Frame) -> None:
+        """A coroutine has ended; its task ends with the step that runs now."""
+        asyncio.get_running_loop().call_soon(self._after_call, frame, 2)
+
+    def _after_call(self, frame: Frame, spins: int) -> None:
+        if self._is_shared:
+            self._complete(frame)
+            return
+        loop = asyncio.get_running_loop()
+        if spins and getattr(loop, "_ready", None):
+            # Callbacks that the coroutine left: asyncio.run, too, runs the loop a little longer.
+            loop.call_soon(self._after_call, frame, spins - 1)
+        elif not frame.wants_new_loop and is_clean(loop, self._debug, self._idle_timer):
+            self._complete(frame)
+        else:
+            loop.stop()
+
+    def _complete(self, frame: Frame) -> None:
+        frame.leave_loop()
+        with self._lock:
+            self._running.discard(frame)
+        frame.complete()
+
+    def _watch_idle(self) -> None:
+        if self._loop is not None and not self._is_shared:
+            self._idle_timer = self._loop.call_later(pool.idle_time, self._end_if_idle)
+
+    def _end_if_idle(self) -> None:
+        if self._end_if_unused():
+            self._calls.put(None)
+            asyncio.get_running_loop().stop()
+        else:
+            self._watch_idle()
+
+
+def is_clean(loop: Any, debug: bool, own_timer: asyncio.TimerHandle | None = None) -> bool:
+    """Whether a loop between two calls cannot be told from a new one.
+
+    `debug` is the loop's debug flag as it was at first, `own_timer` one that does not count. Only asyncio's selector loop can be looked into; any other is never clean, and so never used twice. The names with
+    an underscore are asyncio's, the same from 3.11 to 3.15.
+    """
+    if type(loop) is not asyncio.SelectorEventLoop:
+        return False
+    return (
+        not loop._ready
+        and len(loop._selector.get_map()) == 1  # the loop's own self-pipe
+        and not loop._asyncgens
+        and loop._default_executor is None
+        and loop._exception_handler is None
+        and loop._task_factory is None
+        and loop._debug is debug
+        and loop.slow_callback_duration == 0.1
+        and not loop._asyncgens_shutdown_called
+        and not loop._executor_shutdown_called
+        and all(
+            handle.cancelled() or handle is own_timer or StallWatch.owns(handle) for handle in loop._scheduled
+        )
+        and not _watches_subprocess(loop)
+        and not asyncio.all_tasks(loop)
+    )
+
+
+def _watches_subprocess(loop: Any) -> bool:
+    """Whether a thread of asyncio's waits for a subprocess. Where the kernel tells, the loop holds a descriptor."""
+    watcher = getattr(loop, "_watcher", None)
+    if watcher is None and sys.version_info < (3, 14):
+        watcher = getattr(asyncio.get_event_loop_policy(), "_watcher", None)
+    threads = getattr(watcher, "_threads", None)
+    return bool(threads) and any(each.is_alive() for each in list(threads.values()))
+
+
+class LoopKeeper:
+    """The loop threads that one calling thread uses, kept until that thread ends."""
+
+    def __init__(self) -> None:
+        self._free: list[LoopThread] = []
+
+    def run(self, frame: Frame) -> LoopThread:
+        """Have one of them run the frame's coroutine; the caller gives it back after the call."""
+        while self._free and not frame.wants_new_loop:
+            loop_thread = self._free.pop()
+            if loop_thread.submit(frame):
+                return loop_thread
+        loop_thread = LoopThread()
+        loop_thread.submit(frame)
+        return loop_thread
+
+    def give_back(self, loop_thread: LoopThread, frame: Frame) -> None:
+        if frame.wants_new_loop:
+            loop_thread.close()
+        else:
+            self._free.append(loop_thread)
+
+    def __del__(self) -> None:
+        for loop_thread in self._free:
+            loop_thread.close()
+
+
+def loops_of_this_thread() -> LoopKeeper:
+    keeper = thread.loops
+    if keeper is None:
+        keeper = thread.loops = LoopKeeper()
+    return keeper
+
+
+class _Registry:
+    """All loop threads of the process, so that none outlives it or is inherited by a fork."""
+
+    def __init__(self) -> None:
+        self._threads: set[LoopThread] = set()
+        self._stayed_behind: list[LoopThread] = []
+        self._lock = threading.Lock()
+        self._has_exit_hook = False
+
+    def add(self, loop_thread: LoopThread) -> None:
+        with self._lock:
+            self._threads.add(loop_thread)
+            if not self._has_exit_hook:
+                self._has_exit_hook = True
+                atexit.register(self.close_all)
+
+    def discard(self, loop_thread: LoopThread) -> None:
+        self._threads.discard(loop_thread)
+
+    def close_all(self, *, only_idle: bool = False) -> None:
+        """Close the loops and wait for their threads, two seconds at most for each."""
+        threads = [each for each in list(self._threads) if each.can_be_replaced or not only_idle]
+        for loop_thread in threads:
+            loop_thread.close()
+        for loop_thread in threads:
+            loop_thread.join(2)
+
+    def renew(self) -> None:
+        """After a fork. What was busy then is kept for good: closing its loop would reach into the parent's."""
+        self._stayed_behind.extend(self._threads)
+        self._threads = set()
+        self._lock = threading.Lock()
+
+
+_registry = _Registry()
+process.on_fork(_registry.renew)
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(before=lambda: _registry.close_all(only_idle=True))

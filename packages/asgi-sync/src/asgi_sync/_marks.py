@@ -1,0 +1,41 @@
+"""Which callables count as coroutine functions."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+if sys.version_info >= (3, 12):
+    iscoroutinefunction = inspect.iscoroutinefunction
+    markcoroutinefunction = inspect.markcoroutinefunction
+else:
+    iscoroutinefunction = asyncio.iscoroutinefunction
+
+    def markcoroutinefunction(func: F) -> F:
+        """Mark a callable so that `iscoroutinefunction` takes it for a coroutine function; returns it."""
+        coroutines: Any = asyncio.coroutines
+        marked: Any = func
+        marked._is_coroutine = coroutines._is_coroutine
+        return func
+
+
+_MARKS = ("_is_coroutine_marker", "_is_coroutine_mark", "_is_coroutine")
+
+
+def unmark(wrapper: object) -> None:
+    """Remove a mark that came along with the attributes of the wrapped callable."""
+    for mark in _MARKS:
+        vars(wrapper).pop(mark, None)
+
+
+def calls_coroutine(func: Any) -> bool:
+    """Whether calling `func` gives a coroutine, as far as that can be told."""
+    if iscoroutinefunction(func):
+        return True
+    # To call a class makes an instance, whatever calling that instance would do.
+    return not inspect.isclass(func) and iscoroutinefunction(getattr(func, "__call__", None))  # noqa: B004 - not a test whether it is callable

@@ -1,0 +1,271 @@
+"""`sync_to_async`: await sync code, which runs on a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextvars import Context, ContextVar, copy_context
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
+
+from . import _stall
+from ._call import Call, HandledCall, describe, on_thread
+from ._context import write_back
+from ._errors import DeadlockError
+from ._frame import loop_thread_executors, waiting_frame
+from ._home import Home
+from ._lending import lend_later
+from ._marks import calls_coroutine, markcoroutinefunction
+from ._route import Reason, choose
+from ._scopes import (
+    ThreadSensitiveContext,
+    context_to_thread_executor,
+    executors,
+    place_of,
+    thread_sensitive_context,
+)
+from ._shared_context import SharedContext
+from ._state import public_thread
+from ._worker import SensitiveExecutor, own_home
+from ._wrapping import adopt_metadata, bind, function_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from concurrent.futures import Executor
+    from weakref import WeakKeyDictionary
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class SyncToAsync(Generic[P, R]):
+    """A sync callable as a coroutine function: what `sync_to_async` returns, with the same arguments.
+
+    The hooks and class attributes are asgiref's. Each call looks at them: a subclass or a patch may override
+    `__call__` and `thread_handler`, and put executors of its own in their places.
+    """
+
+    #: Per thread: `main_event_loop` and `main_event_loop_pid`, the loop that `async_to_sync` on it goes back to.
+    threadlocal = public_thread
+    #: Runs the sensitive code that has no better place. Any object with a `submit(fn, *args)` may replace it;
+    #: `None` stands for the loop's default executor.
+    single_thread_executor: ClassVar[Any] = SensitiveExecutor()
+    #: The innermost `ThreadSensitiveContext`, or whatever else is a key of `context_to_thread_executor`.
+    thread_sensitive_context: ClassVar[ContextVar[ThreadSensitiveContext]] = thread_sensitive_context
+    #: Whether to refuse a call that would run on `single_thread_executor`.
+    deadlock_context: ClassVar[ContextVar[bool]] = ContextVar("deadlock_context")
+    #: The executor of each `ThreadSensitiveContext` that has made a call.
+    context_to_thread_executor: ClassVar[WeakKeyDictionary[ThreadSensitiveContext, Executor]] = (
+        context_to_thread_executor
+    )
+
+    def __init__(
+        self,
+        func: Callable[P, R],
+        thread_sensitive: bool = True,
+        executor: Executor | None = None,
+        context: Context | None = None,
+        *,
+        abandon_on_cancel: bool = True,
+    ) -> None:
+        called: Any = function_of(func)
+        if not callable(called) or calls_coroutine(called):
+            raise TypeError("sync_to_async can only be applied to sync functions.")
+        if thread_sensitive and executor is not None:
+            raise TypeError("executor must not be set when thread_sensitive is True")
+        if executor is not None and not callable(getattr(executor, "submit", None)):
+            raise TypeError(f"executor must be a concurrent.futures.Executor, not {executor!r}")
+        if context is not None and not isinstance(context, Context):
+            raise TypeError(f"context must be a contextvars.Context, not {context!r}")
+        adopt_metadata(self, func)
+        self.func = called
+        self.context = context
+        self._descriptor = func
+        self._thread_sensitive = thread_sensitive
+        self._executor = executor
+        self._abandon_on_cancel = abandon_on_cancel
+        markcoroutinefunction(self)
+
+    async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function on a thread.
+
+        Returns or raises what the function does. A `StopIteration` arrives as `RuntimeError`, as from any coroutine.
+
+        Raises:
+            DeadlockError: When the thread to run on is known to wait for this call.
+            RuntimeError: When a `ThreadSensitiveContext` with an executor is over, or the executor is shut down.
+        """
+        __traceback_hide__ = True
+        loop = asyncio.get_running_loop()
+        place = self._place(loop) if self._thread_sensitive else own_home(self._executor) or self._executor
+        if self.context is not None:
+            async with SharedContext(self.context, loop) as shared:
+                result: R = await self._cross(loop, place, shared.copy, args, kwargs)
+                return result
+        context = copy_context()
+        return await self._cross(loop, place, context, args, kwargs)  # type: ignore[no-any-return]  # R, by P
+
+    def _place(self, loop: asyncio.AbstractEventLoop) -> Any:
+        """The `Home` or foreign executor for a sensitive call, or `None` for the loop's default executor."""
+        reason, place = choose(
+            getattr(executors, "current", None), thread_sensitive_context.get(None), loop_thread_executors.get(loop)
+        )
+        if reason is Reason.CONTEXT:
+            return place_of(place)
+        if reason is Reason.PROCESS:
+            if self.deadlock_context.get(False):
+                raise DeadlockError("Single thread executor already being used, would deadlock")
+            executor = self.single_thread_executor
+            return own_home(executor) or executor
+        return place
+
+    async def _cross(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        place: Any,
+        context: Context,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        __traceback_hide__ = True
+        exc_info = sys.exc_info()
+        is_home = isinstance(place, Home)
+        # Looked up at each call: whoever replaces the handler must be asked.
+        is_plain = type(self).thread_handler is _THREAD_HANDLER and is_home and "thread_handler" not in vars(self)
+        kind = Call if is_plain else HandledCall
+        call = kind(
+            loop, context, exc_info[1], self._thread_sensitive, waiting_frame.get(), self.func, args, kwargs
+        )
+        try:
+            if isinstance(call, HandledCall):
+                call.prepare(self.thread_handler, exc_info)
+            if not is_home:
+                call.submit_to(place)
+                lend_later(call)
+            elif place.is_here:
+                # A loop that runs inside sync code on this very thread.
+                call.run()
+            else:
+                self._queue(place, call)
+            try:
+                await call.future
+            except asyncio.CancelledError as cancelled:
+                await call.outcome_after_cancel(cancelled, self._abandon_on_cancel)
+            if self.context is None:
+                write_back(call.context, call.baseline)
+            if call.error is None:
+                return call.result
+            error, call.error = call.error, None
+            try:
+                raise error
+            finally:
+                del error
+        finally:
+            # The traceback of what is raised holds this frame, and must hold nothing else: no cycle, no loop, no thread.
+            if call.settled:
+                call.release()
+            del exc_info, call, context, loop, place
+
+    def _queue(self, home: Home, call: Call) -> None:
+        if home.running is not None:
+            _stall.watch(home, call)
+        while not home.submit(call):
+            # What served it has just left: look for the place again.
+            place = self._place(call.loop)
+            if not isinstance(place, Home):
+                raise RuntimeError(f"The thread that was to run {describe(self.func)} has gone.")
+            home = place
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Callable[..., Coroutine[Any, Any, R]]:
+        return bind(self, self._descriptor, instance, owner)  # type: ignore[no-any-return]  # a partial of __call__
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {describe(self.func)}>"
+
+    def thread_handler(
+        self, loop: asyncio.AbstractEventLoop, exc_info: Any, task_context: Any, func: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Run the call, on its thread: `func(*args)`, with `args[0]` a partial of the wrapped function.
+
+        A subclass that overrides it calls `super().thread_handler(loop, *args, **kwargs)`.
+        """
+        __traceback_hide__ = True
+        call: Call | None = getattr(task_context, "call", None)
+        if call is not None and not call.taken and not call.begin():
+            raise asyncio.CancelledError
+        return on_thread(loop, exc_info[1], task_context, call, func, args, kwargs)
+
+
+_THREAD_HANDLER = SyncToAsync.thread_handler
+
+
+@overload
+def sync_to_async(
+    *,
+    thread_sensitive: bool = True,
+    executor: Executor | None = None,
+    context: Context | None = None,
+    abandon_on_cancel: bool = True,
+) -> Callable[[Callable[P, R]], Callable[P, Coroutine[Any, Any, R]]]: ...
+
+
+@overload
+def sync_to_async(
+    func: Callable[P, R],
+    *,
+    thread_sensitive: bool = True,
+    executor: Executor | None = None,
+    context: Context | None = None,
+    abandon_on_cancel: bool = True,
+) -> Callable[P, Coroutine[Any, Any, R]]: ...
+
+
+def sync_to_async(
+    func: Callable[P, R] | None = None,
+    *,
+    thread_sensitive: bool = True,
+    executor: Executor | None = None,
+    context: Context | None = None,
+    abandon_on_cancel: bool = True,
+) -> Any:
+    """Make a coroutine function of a sync function, which then runs on a thread. Also a decorator, with or without arguments.
+
+    Args:
+        func: Any sync callable: a function, method, partial, class or object with `__call__`.
+        thread_sensitive: Run it on the one thread where all such code runs, in the order of the calls: the thread of
+            the outermost sync code that waits in `async_to_sync`; else that of the `ThreadSensitiveContext`; else one
+            thread of the process. `False` means any thread, several calls at a time.
+        executor: Where to run it, with `thread_sensitive=False`; by default in the event loop's default executor.
+        context: Run it in a copy of these context variables, and write what it sets back to them rather than to the
+            caller's. Calls that share a context run one after the other.
+        abandon_on_cancel: What cancelling the task that waits does while the function runs. `True`: the task goes on
+            at once, and what the function raises later is given to the loop's exception handler. `False`: the task
+            waits until the function has ended. In both cases a function that has not begun never runs, and one that
+            waits in `async_to_sync` gets the cancellation there.
+
+    Returns:
+        A `SyncToAsync`: a coroutine function with the name, documentation and signature of `func`. It can be awaited
+        in any event loop. The function sees the caller's context variables and the exception being handled; the
+        variables that it sets come back.
+
+    Raises:
+        TypeError: If `func` is not callable or is a coroutine function, or an `executor` comes with
+            `thread_sensitive=True`.
+
+    >>> import asyncio
+    >>> from asgi_sync import sync_to_async
+    >>> async def main():
+    ...     return await sync_to_async(sorted)([3, 1, 2], reverse=True)
+    >>> asyncio.run(main())
+    [3, 2, 1]
+    """
+    options: Any = {
+        "thread_sensitive": thread_sensitive,
+        "executor": executor,
+        "context": context,
+        "abandon_on_cancel": abandon_on_cancel,
+    }
+    if func is None:
+        return lambda function: SyncToAsync(function, **options)
+    return SyncToAsync(func, **options)
+
+

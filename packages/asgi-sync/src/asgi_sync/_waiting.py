@@ -1,0 +1,104 @@
+"""How a sync frame gets its coroutine run, and waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ._frame import Start
+from ._loops import loops_of_this_thread
+from ._scopes import async_single_thread_context
+from ._state import process, public_thread
+
+if TYPE_CHECKING:
+    from ._frame import Frame
+
+#: Seconds between two looks at whether the loop that a frame waits for still runs.
+LOOK_AT_LOOP = 0.5
+#: So many looks in a row must find it stopped. It may be about to run again, as between two `run_until_complete`.
+PATIENCE = 3
+
+
+def run_and_wait(frame: Frame) -> None:
+    """Run the frame's coroutine in the loop where it belongs and serve the thread until it has ended."""
+    call = frame.call
+    if call is None:
+        _run(frame)
+        return
+    # Whoever cancels the task that waits for this call is led to the coroutine that the call waits for.
+    outer, call.frame = call.frame, frame
+    try:
+        _run(frame)
+    finally:
+        call.frame = outer
+
+
+def _run(frame: Frame) -> None:
+    if not frame.wants_new_loop:
+        parent = parent_loop()
+        if parent is not None and _run_in_parent(frame, parent):
+            return
+        scope = async_single_thread_context.get(None)
+        if scope is not None:
+            scope.run(frame)
+            _wait(frame)
+            return
+    keeper = loops_of_this_thread()
+    loop_thread = keeper.run(frame)
+    try:
+        _wait(frame)
+    finally:
+        if frame.done:
+            keeper.give_back(loop_thread, frame)
+        else:
+            loop_thread.close()  # a second Ctrl-C: nobody waits for the coroutine's end
+
+
+def parent_loop() -> Any:
+    """The loop that waits for the sync code on this thread, if it is there to run something."""
+    values = public_thread.__dict__
+    loop = values.get("main_event_loop")
+    # The loop of a parent process is not ours (asgiref issue 194); one that is stopped would let us wait for ever
+    # (asgiref issues 525, 545, 558).
+    if loop is None or values.get("main_event_loop_pid") != process.pid or not loop.is_running():
+        return None
+    return loop
+
+
+def _run_in_parent(frame: Frame, loop: asyncio.AbstractEventLoop) -> bool:
+    """Run the coroutine in a loop that is not ours; `False` if that loop stopped before the coroutine began."""
+    start = Start(frame)
+    try:
+        loop.call_soon_threadsafe(start)
+    except RuntimeError:  # closed since
+        return False
+    looks = 0
+    while not _wait(frame, LOOK_AT_LOOP):
+        if loop.is_running():
+            looks = 0
+            continue
+        if start.take_back():
+            return False
+        looks += 1
+        if loop.is_closed() or looks == PATIENCE:
+            raise RuntimeError("The event loop stopped while async_to_sync was waiting for a coroutine in it.")
+    return True
+
+
+def _wait(frame: Frame, timeout: float | None = None) -> bool:
+    """Serve the thread's queue until the coroutine has ended; `False` if nothing happened for `timeout` seconds.
+
+    Without a timeout, in a loop of ours: its thread completes the frame in any case.
+    """
+    serve_until = frame.home.serve_until
+    try:
+        return serve_until(frame.is_done, timeout)
+    except BaseException as interrupt:
+        # Work that is served raises nothing here: this is Ctrl-C, or what another signal's handler raised. As
+        # asyncio.run does it: cancel, let the coroutine clean up, then raise. A second one goes through at once.
+        frame.request_cancel()
+        serve_until(frame.is_done)
+        error = frame.error
+        if error is not None and not isinstance(error, asyncio.CancelledError):
+            interrupt.__context__ = error
+        raise

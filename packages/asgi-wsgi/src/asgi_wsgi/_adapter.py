@@ -1,0 +1,66 @@
+"""What the requests of one adapter share: its options, its threads, its ways back to event loops."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ._environ import build_environ
+from ._exchange import Exchange
+from ._mailbox import Mailboxes
+from ._options import DEFAULT_WORKERS, Options, check_header_limit
+from ._threads import threads_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._response import Response
+    from ._types import Receive, Scope, Send
+
+# Enough that a fast client is never waited for, little enough for a thousand slow ones.
+DEFAULT_WINDOW = 262144
+
+
+class Adapter:
+    """Serves requests under one set of options. Built without a loop; used by any number of them."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.threads = threads_for(
+            thread_sensitive=options.thread_sensitive,
+            executor=options.executor,
+            workers=options.workers or DEFAULT_WORKERS,
+        )
+        self._mailboxes = Mailboxes()
+
+    async def serve(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        response: Response,
+        application: Callable[..., Any],
+        environ_builder: Callable[[Any, Any], dict[str, Any]],
+        start_response: Callable[..., Any],
+    ) -> None:
+        """Serve one HTTP request."""
+        mailbox = self._mailboxes.of(asyncio.get_running_loop())
+        exchange = Exchange(scope, receive, send, self.options, response)
+        await exchange.serve(application, environ_builder, start_response, self.threads, mailbox)
+
+    def environ(self, scope: Any, body: Any, duplicate_header_limit: int | None) -> dict[str, Any]:
+        """Build the environ of a request under these options."""
+        return build_environ(
+            scope,
+            body,
+            duplicate_header_limit=duplicate_header_limit,
+            keep_underscore_headers=self.options.keep_underscore_headers,
+        )
+
+
+def checked_application(application: Any, duplicate_header_limit: object) -> Any:
+    """Return the application if it can be one; refuse a header limit that is none."""
+    if not callable(application):
+        raise TypeError(f"a WSGI application is a callable, which {application!r} is not")
+    check_header_limit(duplicate_header_limit)
+    return application

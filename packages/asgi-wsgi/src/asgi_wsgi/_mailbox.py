@@ -1,0 +1,88 @@
+"""The way from worker threads to an event loop: many callbacks, few wake-ups."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ._errors import LoopGone
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+
+class Mailbox:
+    """Runs callbacks on a loop, for threads. Those that come while a wake-up is under way share it.
+
+    Waking a loop is a system call and a fight for the interpreter lock; under load most of them are spared.
+    """
+
+    __slots__ = ("__weakref__", "_called", "_letters", "_lock", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Weak, as mailboxes are kept by loop: a value must not keep its own key alive.
+        self._loop = weakref.ref(loop)
+        self._lock = threading.Lock()
+        self._letters: deque[Callable[[], object]] = deque()
+        self._called = False
+
+    def post(self, callback: Callable[[], object]) -> None:
+        """Have the loop run ``callback`` soon. From any thread.
+
+        Raises:
+            LoopGone: the loop is closed.
+        """
+        with self._lock:
+            self._letters.append(callback)
+            if self._called:
+                return
+            self._called = True
+        try:
+            loop = self._loop()
+            if loop is None:
+                raise LoopGone("the event loop of this request no longer exists")
+            try:
+                loop.call_soon_threadsafe(self._deliver)
+            except RuntimeError as exc:
+                raise LoopGone("the event loop of this request is closed") from exc
+        except LoopGone:
+            with self._lock:
+                self._letters.clear()
+                self._called = False
+            raise
+
+    def _deliver(self) -> None:
+        with self._lock:
+            letters = self._letters
+            self._letters = deque()
+            self._called = False
+        for callback in letters:
+            callback()
+
+    def loop_is_closed(self) -> bool:
+        """Whether nothing that is posted from now on will be run."""
+        loop = self._loop()
+        return loop is None or loop.is_closed()
+
+
+class Mailboxes:
+    """One mailbox for each loop, for as long as the loop lives."""
+
+    __slots__ = ("_by_loop", "_lock")
+
+    def __init__(self) -> None:
+        self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._lock = threading.Lock()
+
+    def of(self, loop: asyncio.AbstractEventLoop) -> Mailbox:
+        """Return the mailbox of ``loop``."""
+        with self._lock:
+            mailbox = self._by_loop.get(loop)
+            if mailbox is None:
+                mailbox = self._by_loop[loop] = Mailbox(loop)
+            return mailbox

@@ -1,0 +1,180 @@
+"""A bounded pool of threads that does not count those that wait on a client."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ._error_log import log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import TypeAlias
+
+    Job: TypeAlias = Callable[[], None]
+
+# Seconds after which a thread that has nothing to do ends.
+IDLE_SECONDS = 20.0
+
+# Threads that may wait on clients beside the ones that work. Beyond it a waiting thread keeps its place, so
+# that the number of threads stays bounded whatever clients do.
+LENT_MAX = 1000
+
+
+class WorkerPool:
+    """At most ``workers`` threads run jobs at one time; further jobs queue.
+
+    Jobs are started in the order in which they came. A thread is started when there is a job, a free place
+    and no idle thread; of several idle ones the last that worked goes first. Threads are daemons: what a
+    client that never comes back has left waiting does not hold up the end of the process. A forked child
+    starts afresh.
+    """
+
+    def __init__(self, workers: int, name: str = "asgi-wsgi") -> None:
+        self._workers = workers
+        self._name = name
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._process = os.getpid()
+        self._lock = threading.Lock()
+        self._jobs: deque[Job] = deque()
+        self._idle: list[_Worker] = []
+        self._returning: deque[threading.Lock] = deque()
+        self._busy = 0
+        self._lent = 0
+        self._started = 0
+
+    def submit(self, job: Job) -> None:
+        """Have a thread run ``job``, which must not raise, as soon as there is a place. From any thread."""
+        if self._process != os.getpid():
+            self._start_afresh()
+        with self._lock:
+            if self._busy >= self._workers:
+                self._jobs.append(job)
+                return
+            self._busy += 1
+            worker = self._idle.pop() if self._idle else None
+        self._start(job, worker)
+
+    def _start(self, job: Job, worker: _Worker | None) -> None:
+        """Start a job whose place is taken already."""
+        if worker is not None:
+            worker.job = job
+            worker.wake.release()
+            return
+        self._started += 1
+        try:
+            threading.Thread(
+                target=_Worker(self, job).run, name=f"{self._name}-{self._started}", daemon=True
+            ).start()
+        except RuntimeError:  # can't start new thread: the job waits for the next one that ends
+            with self._lock:
+                self._busy -= 1
+                if self._busy + self._lent == 0:
+                    raise
+                self._jobs.appendleft(job)
+
+    def next_job(self, worker: _Worker) -> Job | None:
+        """Give back the place of a job that is done; return the next one, or None and be idle."""
+        with self._lock:
+            if not self._returning:
+                if self._jobs and self._busy <= self._workers:
+                    return self._jobs.popleft()
+                self._busy -= 1
+            else:
+                self._returning.popleft().release()  # it takes over the place
+            worker.job = None
+            self._idle.append(worker)
+        return None
+
+    def retire(self, worker: _Worker) -> bool:
+        """Let an idle thread end, unless it has just been given a job."""
+        with self._lock:
+            if worker.job is None and worker in self._idle:
+                self._idle.remove(worker)
+                return True
+            return False
+
+    @contextmanager
+    def lent_place(self) -> Iterator[None]:
+        """Give up the place of this thread for the time of a with block, and wait for a place after it."""
+        lent = self._lend()
+        try:
+            yield
+        finally:
+            if lent:
+                self._take_back()
+
+    def _lend(self) -> bool:
+        job: Job | None = None
+        worker: _Worker | None = None
+        with self._lock:
+            if self._lent >= LENT_MAX:
+                return False
+            self._lent += 1
+            if self._returning:
+                self._returning.popleft().release()
+                return True
+            if self._jobs:
+                job = self._jobs.popleft()
+                worker = self._idle.pop() if self._idle else None
+            else:
+                self._busy -= 1
+        if job is not None:
+            self._start(job, worker)
+        return True
+
+    def _take_back(self) -> None:
+        with self._lock:
+            self._lent -= 1
+            if self._busy < self._workers:
+                self._busy += 1
+                return
+            place = threading.Lock()
+            place.acquire()
+            self._returning.append(place)
+        # Ends when one of the running jobs ends, or waits in its turn: returning threads go before new jobs.
+        place.acquire()
+
+    def end_idle_threads(self) -> None:
+        """Let the threads that have nothing to do end now. The pool can be used again after that."""
+        if self._process != os.getpid():
+            self._start_afresh()
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for worker in idle:
+            worker.wake.release()
+
+
+class _Worker:
+    """A thread of the pool."""
+
+    __slots__ = ("job", "pool", "wake")
+
+    def __init__(self, pool: WorkerPool, job: Job) -> None:
+        self.pool = pool
+        self.job: Job | None = job
+        self.wake = threading.Lock()
+        self.wake.acquire()
+
+    def run(self) -> None:
+        pool = self.pool
+        job = self.job
+        while True:
+            while job is not None:
+                try:
+                    job()
+                except BaseException:
+                    log.critical("a job of asgi-wsgi's thread pool failed", exc_info=True)
+                job = None  # a waiting thread keeps nothing of its last request alive
+                job = pool.next_job(self)
+            while not self.wake.acquire(timeout=IDLE_SECONDS):
+                if pool.retire(self):
+                    return
+            job = self.job
+            if job is None:
+                return

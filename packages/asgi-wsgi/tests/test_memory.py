@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+import tracemalloc
+
+import pytest
+from wsgi_driver import Client, ask, hello, http_scope
+
+pytestmark = pytest.mark.asyncio
+
+MIB = 1 << 20
+
+
+class Discarding(Client):
+    """Counts what it gets instead of keeping it."""
+
+    length = 0
+
+    async def send(self, message):
+        await asyncio.sleep(0)
+        self.length += len(message.get("body", b""))
+
+
+async def growth_of(client):
+    if client.inbox.empty():
+        client.upload(b"")
+    await client.run()  # what is allocated once
+    client.inbox = asyncio.Queue()
+    client.upload(b"")
+    gc.collect()
+    client.length = 0
+    tracemalloc.start()
+    try:
+        await client.run()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+async def test_a_200_mib_response_costs_less_than_16_mib(adapt_any):
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        for _ in range(3200):
+            yield bytearray(65536)
+
+    client = Discarding(adapt_any(app))
+    assert await growth_of(client) < 16 * MIB
+    assert client.length == 200 * MIB
+
+
+async def test_a_200_mib_upload_costs_less_than_16_mib(adapt_any):
+    def app(environ, start_response):
+        length = 0
+        while data := environ["wsgi.input"].read(65536):
+            length += len(data)
+        start_response("200 OK", [])
+        return [b"%d" % length]
+
+    class Uploading(Discarding):
+        left = 3200
+        answer = b""
+
+        async def receive(self):
+            self.left = (self.left or 3200) - 1
+            return {"type": "http.request", "body": bytes(65536), "more_body": self.left > 0}
+
+        async def send(self, message):
+            self.answer += message.get("body", b"")
+
+    client = Uploading(adapt_any(app), http_scope(method="POST"), body=None)
+    assert await growth_of(client) < 16 * MIB
+    assert client.answer == b"%d" % (200 * MIB) * 2
+
+
+async def test_10_000_requests_leave_nothing_behind(adapt):
+    application = adapt(hello)
+
+    async def requests(count):
+        for _ in range(count):
+            client = Client(application, http_scope(method="POST"), b"abc")
+            await client.run()
+
+    await requests(200)
+    files = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    threads = threading.active_count()
+    gc.collect()
+    objects = len(gc.get_objects())
+    await requests(10_000)
+    gc.collect()
+    assert abs(len(gc.get_objects()) - objects) < 500
+    assert threading.active_count() <= threads
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    if files:
+        assert len(os.listdir("/proc/self/fd")) <= files
+
+
+async def test_temporary_files_are_closed(adapt_any):
+    """A ResourceWarning would be an error here."""
+
+    def app(environ, start_response):
+        environ["wsgi.input"].read()
+        start_response("200 OK", [])
+        return [b"x"]
+
+    for _ in range(3):
+        assert (await ask(adapt_any(app), http_scope(method="POST"), [b"x" * 100_000] * 3)).body == b"x"
+    client = Client(adapt_any(app), http_scope(method="POST"), body=None)
+    client.upload(b"x" * 200_000, more=True)
+    client.disconnect()
+    await client.run()
+    gc.collect()
