@@ -19,12 +19,8 @@ def path_and_query(target: str) -> tuple[bytes, bytes]:
 
 def build_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
     """Pairs of bytes with the names in lower case."""
-    pairs: Iterable[tuple[str | bytes, str | bytes]]
-    if isinstance(headers, Mapping):
-        # A mapping is iterable as well, so a type checker takes it for an iterable of pairs.
-        pairs = cast("Mapping[str, str]", headers).items()
-    else:
-        pairs = headers
+    # A mapping is iterable as well, so a type checker takes it for an iterable of pairs.
+    pairs = cast("Mapping[str, str]", headers).items() if isinstance(headers, Mapping) else headers
     return [(_to_bytes(name).lower(), _to_bytes(value)) for name, value in pairs]
 
 
