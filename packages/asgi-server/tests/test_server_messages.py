@@ -197,7 +197,7 @@ async def test_what_became_of_each_message(Hub, until):
         ("a", "fine"): "handled",
         ("a", "fail"): "failed",
         ("a", "after"): "handled",
-        ("b", "hang"): "failed",
+        ("b", "hang"): "cancelled",
         ("b", "behind"): "dropped",
     }
 
