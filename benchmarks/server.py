@@ -1,7 +1,7 @@
 """StatelessServer: dispatch, creation with eviction, idle instances, memory, and a long life in a short time.
 
-The comparisons with asgiref go into the table of ``run.py``; the figures that are no times per call are printed to
-standard error while it runs. ``python benchmarks/server.py soak`` runs the long life alone.
+The comparisons with asgiref go into the table of ``run.py``; the figures that are no times per call are printed
+to standard error while it runs. ``python benchmarks/server.py soak`` runs the long life alone.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import time
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
-from asgi_server.server import Observer, ScopeBlockedError, StatelessServer
 from harness import Bench, coroutine, load_peer
+
+from asgi_server.server import Observer, ScopeBlockedError, StatelessServer
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -70,10 +71,18 @@ def dispatch_to_live_scopes(server_class: type[Any], scopes: int) -> Subject:
     async def measure(n: int) -> float:
         counter = Counter()
         server = server_class(counter, scopes + 1)
+
+        def put(number: int) -> None:
+            server.get_or_create_application_instance(number % scopes, None).put_nowait(number)
+
+        await counter.expect(scopes)
+        for number in range(scopes):
+            put(number)
+        await counter.complete.wait()
         await counter.expect(n)
         started = time.perf_counter()
         for number in range(n):
-            server.get_or_create_application_instance(number % scopes, None).put_nowait(number)
+            put(number)
             if number % 100 == 99:
                 await asyncio.sleep(0)
         await counter.complete.wait()

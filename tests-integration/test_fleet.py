@@ -19,13 +19,16 @@ FLEET = Path(__file__).parents[1] / "examples" / "fleet"
 
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("redis") is None, reason="redis-py is not installed"),
-    pytest.mark.skipif(shutil.which("redis-server") is None, reason="there is no redis-server on this machine"),
+    pytest.mark.skipif(
+        shutil.which("redis-server") is None, reason="there is no redis-server on this machine"
+    ),
     # redis-py leaves sockets of cancelled commands to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 
 if importlib.util.find_spec("redis") is not None:
     import redis.asyncio
+
     from asgi_server.redis_streams import Layout, RedisStreamsProducer, RedisStreamsServer
 
     sys.path.insert(0, str(FLEET))
@@ -75,6 +78,11 @@ class Serving:
         self.client = await connected(self.url)
         self.producer = RedisStreamsProducer(self.client, LAYOUT)
         self.task = asyncio.create_task(self.server.arun())
+
+        async def serving():
+            return self.server.partitions or self.server._serving
+
+        await until(serving)
         return self
 
     async def __aexit__(self, *error):
@@ -137,7 +145,10 @@ async def test_failed_messages_are_copied_and_nonsense_is_too(url, caplog):
         await serving.client.xadd(LAYOUT.stream(0), {"nonsense": "yes"})
 
         async def done():
-            return await serving.client.xlen(LAYOUT.failed) == 2 and await serving.client.xlen(LAYOUT.replies) == 1
+            return (
+                await serving.client.xlen(LAYOUT.failed) == 2
+                and await serving.client.xlen(LAYOUT.replies) == 1
+            )
 
         await until(done)
         failed = [fields for _, fields in await serving.client.xrange(LAYOUT.failed)]
@@ -201,7 +212,7 @@ async def test_partitions_are_shared_and_handed_over_without_a_claim(url):
         async with Serving(application(2), url) as second:
 
             async def shared():
-                return len(first.server._leases.held) == len(second.server._leases.held) == 2
+                return len(first.server.partitions) == len(second.server.partitions) == 2
 
             await until(shared)
             await first.producer.send_all((f"user-{number}", {}, number) for number in range(100))
@@ -213,7 +224,7 @@ async def test_partitions_are_shared_and_handed_over_without_a_claim(url):
             assert received[2]
 
         async def all_back():
-            return len(first.server._leases.held) == 4
+            return len(first.server.partitions) == 4
 
         await until(all_back)
         assert first.server.claimed == second.server.claimed == 0
@@ -288,7 +299,8 @@ async def test_another_number_of_partitions_is_refused(url):
 
 
 @pytest.mark.parametrize(
-    ("options", "error"), [({"prefetch": 0}, ValueError), ({"lease": 0}, ValueError), ({"replies_maxlen": "1"}, TypeError)]
+    ("options", "error"),
+    [({"prefetch": 0}, ValueError), ({"lease": 0}, ValueError), ({"replies_maxlen": "1"}, TypeError)],
 )
 def test_nonsense_is_refused_at_construction(options, error):
     with pytest.raises(error, match=next(iter(options))):

@@ -1,7 +1,7 @@
-"""Three workers, 20,000 messages, one worker killed in the middle and one added: what arrives, how often, in which order.
+"""Three workers, 20,000 messages, one worker killed in the middle, one added: what arrives, in which order.
 
-    python examples/fleet/fleet.py                              starts a redis-server of its own
-    python examples/fleet/fleet.py --url redis://127.0.0.1/9    uses yours
+python examples/fleet/fleet.py                              starts a redis-server of its own
+python examples/fleet/fleet.py --url redis://127.0.0.1/9    uses yours
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
-from asgi_server.redis_streams import RedisStreamsProducer
 from worker import LAYOUT
+
+from asgi_server.redis_streams import RedisStreamsProducer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,18 @@ def redis_server() -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
-        arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder, "--loglevel", "warning"]
+        arguments = [
+            "--port",
+            str(port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            folder,
+            "--loglevel",
+            "warning",
+        ]
         process = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL)
         try:
             yield f"redis://127.0.0.1:{port}/0"
@@ -105,7 +117,9 @@ async def wait_for(answers: Answers, count: int, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while len(answers.distinct) < count:
         if time.monotonic() > deadline:
-            raise SystemExit(f"only {len(answers.distinct)} of {count} messages were answered in {seconds:g} s")
+            raise SystemExit(
+                f"only {len(answers.distinct)} of {count} messages were answered in {seconds:g} s"
+            )
         await answers.read()
 
 
@@ -135,7 +149,9 @@ async def run_fleet(url: str, messages: int, scopes: int, seconds: float) -> dic
         killed = workers.pop(0)
         killed.kill()
         killed.wait(10)
-        print(f"{time.monotonic() - started:5.1f} s: {len(answers.distinct):,} answered; one worker gets SIGKILL")
+        print(
+            f"{time.monotonic() - started:5.1f} s: {len(answers.distinct):,} answered; one worker gets SIGKILL"
+        )
         await wait_for(answers, messages // 2, seconds)
         workers.append(start_worker(url))
         print(f"{time.monotonic() - started:5.1f} s: {len(answers.distinct):,} answered; a worker is added")
@@ -148,7 +164,9 @@ async def run_fleet(url: str, messages: int, scopes: int, seconds: float) -> dic
         reports = [json.loads(worker.communicate(timeout=30)[0]) for worker in workers]
         for _ in range(3):
             await answers.read()
-        pending = [await client.xpending(LAYOUT.stream(number), "asgi") for number in range(LAYOUT.partitions)]
+        pending = [
+            await client.xpending(LAYOUT.stream(number), "asgi") for number in range(LAYOUT.partitions)
+        ]
         return {
             "messages": messages,
             "scopes": scopes,
@@ -170,7 +188,9 @@ async def run_fleet(url: str, messages: int, scopes: int, seconds: float) -> dic
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--url", help="a Redis that may be written to; without it a redis-server is started")
     parser.add_argument("--messages", type=int, default=20_000)
     parser.add_argument("--scopes", type=int, default=500)
@@ -190,7 +210,9 @@ def main() -> int:
         and figures["duplicates"] <= figures["claimed"]
         and not any(figures["exit_statuses"])
     )
-    print("nothing lost, every scope in order, duplicates only among the claimed" if fine else "NOT as promised")
+    print(
+        "nothing lost, every scope in order, duplicates only among the claimed" if fine else "NOT as promised"
+    )
     return 0 if fine else 1
 
 

@@ -1,4 +1,4 @@
-"""One worker of the fleet: ``python worker.py redis://127.0.0.1:6379/0``. Run as many as you like, anywhere."""
+"""One worker of the fleet: ``python worker.py redis://127.0.0.1:6379/0``. Run as many as you like."""
 
 import json
 import logging
@@ -20,7 +20,9 @@ async def application(scope, receive, send):
 
 def main(url: str) -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
-    server = RedisStreamsServer(application, url, layout=LAYOUT, lease=4.0, prefetch=200, max_applications=1000)
+    server = RedisStreamsServer(
+        application, url, layout=LAYOUT, lease=4.0, prefetch=200, max_applications=1000
+    )
     server.run()  # until SIGTERM or SIGINT
     print(json.dumps({"name": server.name, "claimed": server.claimed}), flush=True)
 

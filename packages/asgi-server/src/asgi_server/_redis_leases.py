@@ -55,7 +55,8 @@ class Leases:
         """Prolong what is held; returns the partitions that are lost."""
         lost: set[int] = set()
         held = list(self._locks.items())
-        # Together, because a round trip takes long while the loop is busy; not all, because each takes a connection.
+        # Together, because a round trip takes long while the loop is busy; not all, because each takes a
+        # connection.
         for start in range(0, len(held), AT_ONCE):
             some = held[start : start + AT_ONCE]
             renewals = (lock.extend(self._seconds, replace_ttl=True) for _, lock in some)

@@ -19,7 +19,7 @@ class RedisStreamsProducer:
 
     >>> async def example(client):
     ...     producer = RedisStreamsProducer(client, Layout("bots", 64))
-    ...     await producer.send("user-1", {"type": "chat", "user": 1}, {"type": "chat.message", "text": "hello"})
+    ...     await producer.send("user-1", {"type": "chat", "user": 1}, {"type": "message", "text": "hello"})
     """
 
     def __init__(self, client: Any, layout: Layout | None = None, *, maxlen: int | None = None) -> None:

@@ -86,10 +86,15 @@ class RedisStreamsServer(StatelessServer):
         self._changed = asyncio.Event()
         self._wants_acknowledgement = asyncio.Event()
 
+    @property
+    def partitions(self) -> frozenset[int]:
+        """The numbers of the partitions that this worker serves at the moment."""
+        return frozenset(self._partitions)
+
     ### Running
 
     async def arun(self) -> None:
-        """Run until stopped, as :meth:`StatelessServer.arun` does; leases are renewed until everything is drained."""
+        """Run as :meth:`StatelessServer.arun` does; the leases are renewed until everything is drained."""
         self._client = connect(self._url, self._lease)
         self._writer = Writer(self._client)
         self._leases = Leases(self._client, self.layout, self.name, self._lease)
@@ -152,7 +157,8 @@ class RedisStreamsServer(StatelessServer):
         room = self._prefetch - len(self._in_flight)
         # Every stream of a read may bring a message, so no more streams than there is room; in turns.
         self._turn += 1
-        readable = self._readable()
+        # A partition that came during the claims of others is not read before its own.
+        readable = [partition for partition in self._readable() if not partition.fresh]
         first = self._turn % max(1, len(readable))
         chosen = {partition.stream: partition for partition in (readable[first:] + readable[:first])[:room]}
         if room <= 0 or not chosen:
@@ -171,15 +177,22 @@ class RedisStreamsServer(StatelessServer):
         patience = 0 if partition.fresh else int(self._lease * 2000)
         partition.fresh, partition.claims_at = False, time.monotonic() + 2 * self._lease
         cursor: Any = "0-0"
-        while cursor != b"0-0":
-            cursor, entries, *_ = await self._client.xautoclaim(
-                partition.stream, self.group, self.name, patience, start_id=cursor, count=100
-            )
-            for entry, fields in entries:
-                key = partition.number, entry
-                if fields and not (key in self._in_flight or key in self._handled or key in self._failed):
-                    self.claimed += 1
-                    await self._serve(partition, entry, fields)
+        try:
+            while cursor != b"0-0":
+                cursor, entries, *_ = await self._client.xautoclaim(
+                    partition.stream, self.group, self.name, patience, start_id=cursor, count=100
+                )
+                for entry, fields in entries:
+                    await self._serve_claimed(partition, entry, fields)
+        except BaseException:
+            partition.fresh, partition.claims_at = True, 0.0
+            raise
+
+    async def _serve_claimed(self, partition: Partition, entry: bytes, fields: dict[bytes, bytes]) -> None:
+        key = partition.number, entry
+        if fields and not (key in self._in_flight or key in self._handled or key in self._failed):
+            self.claimed += 1
+            await self._serve(partition, entry, fields)
 
     async def _serve(self, partition: Partition, entry: bytes, fields: dict[bytes, bytes]) -> None:
         key = partition.number, entry
@@ -284,7 +297,9 @@ class RedisStreamsServer(StatelessServer):
             logger.warning("the lease of partition %d is lost", number)
             self._partitions.pop(number, None)
         if numbers:
-            self._pool.cancel_where(lambda scope_id: self.layout.partition(str(scope_id)) in numbers, "lease lost")
+            self._pool.cancel_where(
+                lambda scope_id: self.layout.partition(str(scope_id)) in numbers, "lease lost"
+            )
 
     def _evict(self, number: int) -> None:
         for scope_id in list(self.application_instances):
@@ -292,7 +307,8 @@ class RedisStreamsServer(StatelessServer):
                 self.delete_application_instance(scope_id)
 
     async def _give_back(self, partition: Partition) -> None:
-        # In a task of its own, while the lease is renewed. It ends: the evicted instances have their grace period.
+        # In a task of its own, while the lease is renewed. It ends: the evicted instances have their grace
+        # period.
         partition.releasing = True
         async with self._reading:
             self._evict(partition.number)
@@ -305,7 +321,9 @@ class RedisStreamsServer(StatelessServer):
             await self._acknowledge()
             await self._leases.release(partition.number)
         except (RedisError, OSError) as error:
-            logger.warning("could not give partition %d back, so its lease has to run out: %r", partition.number, error)
+            logger.warning(
+                "could not give partition %d back, so its lease has to run out: %r", partition.number, error
+            )
             self._leases.abandon(partition.number)
 
     def _is_busy(self, number: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
 
     async def write(self, write: Write) -> None:
-        """Call *write* with a pipeline and return when Redis has done it; raises what Redis says or redis-py does."""
+        """Call *write* with a pipeline; returns when Redis has done it, raises what Redis or redis-py says."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((write, future))
         if self._task is None or self._task.done():
@@ -44,9 +44,9 @@ class Writer:
                 async with self._client.pipeline(transaction=False) as pipeline:
                     for write, _ in batch:
                         write(pipeline)
-                    results = await pipeline.execute(raise_on_error=False)
+                    results: list[object] = await pipeline.execute(raise_on_error=False)
             except Exception as error:
-                results = [error] * len(batch)
+                results = cast("list[object]", [error] * len(batch))
             except BaseException:
                 for _, future in batch + self._waiting:
                     future.cancel()
