@@ -1,7 +1,7 @@
 """StatelessServer: dispatch, creation with eviction, idle instances, memory, and a long life in a short time.
 
-The comparisons with asgiref go into the table of ``run.py``; the figures that are no times per call are printed
-to standard error while it runs. ``python benchmarks/server.py soak`` runs the long life alone.
+The comparisons with asgiref go into the table of ``run.py``; figures that are no times per call are printed
+to standard error. ``python benchmarks/server.py soak`` runs the long life alone.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ def resident_mib() -> float:
 async def long_life(
     messages: int = 200_000, scopes: int = 10_000, capacity: int = 1_000, seed: int = 1
 ) -> None:
-    """Every message is handled exactly once, or dropped with a reason; memory and tasks are flat at the end."""
+    """Every message is handled once or dropped with a reason; memory and tasks are flat at the end."""
     chance = random.Random(seed)
     books = Books(messages)
     crashes = 0
@@ -224,8 +224,9 @@ async def long_life(
                 if number % (messages // 5) == messages // 5 - 1:
                     gc.collect()
                     tell(
-                        f"  {number + 1:7,} messages: {resident_mib():6.1f} MiB, {len(asyncio.all_tasks()):5} tasks, "
-                        f"{len(self.application_instances):5} instances, {time.perf_counter() - started:5.1f} s"
+                        f"  {number + 1:7,} messages: {resident_mib():6.1f} MiB, "
+                        f"{len(asyncio.all_tasks()):5} tasks, {len(self.application_instances):5} instances, "
+                        f"{time.perf_counter() - started:5.1f} s"
                     )
 
         async def application_send(self, scope: Any, message: Any) -> None:

@@ -66,7 +66,7 @@ def start_worker(url: str) -> subprocess.Popen[str]:
 
 
 async def produce(client: Any, messages: int, scopes: int) -> None:
-    """Message after message to scope after scope, so that those of one scope are spread over the whole run."""
+    """Message after message to scope after scope, so that those of one scope come all the time."""
     producer = RedisStreamsProducer(client, LAYOUT)
     for start in range(0, messages, scopes):
         await producer.send_all(
@@ -150,7 +150,7 @@ async def run_fleet(url: str, messages: int, scopes: int, seconds: float) -> dic
         killed.kill()
         killed.wait(10)
         print(
-            f"{time.monotonic() - started:5.1f} s: {len(answers.distinct):,} answered; one worker gets SIGKILL"
+            f"{time.monotonic() - started:5.1f} s: {len(answers.distinct):,} answered; one worker is killed"
         )
         await wait_for(answers, messages // 2, seconds)
         workers.append(start_worker(url))

@@ -171,10 +171,10 @@ class Pool:
     def _make_room(self) -> None:
         listed = self.roster.instances
         while len(listed) >= self.server.max_applications:
-            before = len(listed)
+            oldest = self.roster.oldest()
             self.server.delete_oldest_application_instance()
-            if len(listed) >= before:
-                # The method is overridden and keeps them all. The newcomer then waits for a place.
+            if oldest is None or self.roster.instances.get(oldest.scope_id) is oldest:
+                # The method is overridden and keeps it. The newcomer then waits for a place.
                 break
 
     def _stay(self, instance: Instance, items: Iterable[Any]) -> Instance:

@@ -18,7 +18,7 @@ class Layout:
 
     >>> layout = Layout("bots", 16)
     >>> layout.partition("user-1"), layout.stream(layout.partition("user-1"))
-    (14, 'bots:{14}:stream')
+    (4, 'bots:{4}:stream')
     """
 
     prefix: str = "asgi"

@@ -23,7 +23,7 @@ class Writer:
         self._task: asyncio.Task[None] | None = None
 
     async def write(self, write: Write) -> None:
-        """Call *write* with a pipeline; returns when Redis has done it, raises what Redis or redis-py says."""
+        """Call *write* with a pipeline; returns when Redis has done it, or raises why not."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((write, future))
         if self._task is None or self._task.done():
