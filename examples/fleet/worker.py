@@ -21,7 +21,7 @@ async def application(scope, receive, send):
 def main(url: str) -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
     server = RedisStreamsServer(
-        application, url, layout=LAYOUT, lease=4.0, prefetch=200, max_applications=1000
+        application, url, layout=LAYOUT, lease=8.0, prefetch=200, max_applications=1000
     )
     server.run()  # until SIGTERM or SIGINT
     print(json.dumps({"name": server.name, "claimed": server.claimed}), flush=True)

@@ -81,6 +81,7 @@ class RedisStreamsServer(StatelessServer):
         self._handled: set[tuple[int, bytes]] = set()  # to be acknowledged
         self._failed: dict[tuple[int, bytes], dict[bytes, bytes]] = {}  # to be copied and acknowledged
         self._giving_back: set[asyncio.Task[None]] = set()
+        self._renewed = 0.0  # when the leases were renewed, on the monotonic clock
         self._turn = 0
         self._reading = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -99,6 +100,7 @@ class RedisStreamsServer(StatelessServer):
         self._writer = Writer(self._client)
         self._leases = Leases(self._client, self.layout, self.name, self._lease)
         self._leaving = False
+        self._renewed = time.monotonic()
         keepers = [asyncio.create_task(self._keep()), asyncio.create_task(self._acknowledge_all())]
         try:
             await super().arun()
@@ -143,9 +145,14 @@ class RedisStreamsServer(StatelessServer):
 
     async def _has_room(self) -> None:
         # No timeout: this is the backpressure, it lasts as long as the applications take.
-        while len(self._in_flight) >= self._prefetch or not self._readable():
+        while len(self._in_flight) >= self._prefetch or self._is_late() or not self._readable():
             self._changed.clear()
             await self._changed.wait()
+
+    def _is_late(self) -> bool:
+        # The leases may be over, because this process stood still or could not reach Redis. It does not know
+        # yet.
+        return time.monotonic() - self._renewed > self._lease
 
     def _readable(self) -> list[Partition]:
         return [partition for partition in self._partitions.values() if not partition.releasing]
@@ -195,6 +202,9 @@ class RedisStreamsServer(StatelessServer):
             await self._serve(partition, entry, fields)
 
     async def _serve(self, partition: Partition, entry: bytes, fields: dict[bytes, bytes]) -> None:
+        if self._is_late():
+            partition.fresh, partition.claims_at = True, 0.0  # it stays pending, for whoever has the lease
+            return
         key = partition.number, entry
         try:
             scope_id, scope, message = decode(fields)
@@ -263,19 +273,19 @@ class RedisStreamsServer(StatelessServer):
     ### Keeping the leases
 
     async def _keep(self) -> None:
-        renewed = time.monotonic()
         while True:
             try:
                 await self._tend()
-                renewed = time.monotonic()
             except (RedisError, OSError) as error:
                 logger.warning("could not renew the leases: %r", error)
-                if time.monotonic() - renewed > self._lease:
+                if self._is_late():
                     self._lose(self._leases.forget())
             await asyncio.sleep(self._lease / 3)
 
     async def _tend(self) -> None:
+        started = time.monotonic()
         self._lose(await self._leases.renew())
+        self._renewed = started
         await self._leases.announce()
         if self._leaving:
             return
