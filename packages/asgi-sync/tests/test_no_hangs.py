@@ -187,6 +187,33 @@ def test_a_flood_of_work_does_not_keep_a_frame_from_returning(in_thread: InThrea
     assert in_thread(main()) >= 5
 
 
+@pytest.mark.parametrize("thread_sensitive", [True, False])
+@pytest.mark.parametrize("root", ["async", "sync", "context"])
+def test_hundreds_of_nested_calls_at_once_do_not_exhaust_the_stack(
+    in_thread: InThread, root: str, thread_sensitive: bool
+) -> None:
+    """A frame that idles may serve another that idles, but not without end: the stack is finite.
+
+    asgiref 3.13.0 passes: it runs them one after the other.
+    """
+
+    async def deeper(x: int) -> int:
+        await asyncio.sleep(0.001)
+        return await sync_to_async(lambda: x)()
+
+    async def burst() -> list[int]:
+        call = sync_to_async(async_to_sync(deeper), thread_sensitive=thread_sensitive)
+        return list(await asyncio.gather(*(call(x) for x in range(600))))
+
+    async def main() -> list[int]:
+        if root == "context":
+            async with ThreadSensitiveContext():
+                return await burst()
+        return await burst()
+
+    assert in_thread(async_to_sync(main) if root == "sync" else main()) == list(range(600))
+
+
 # The loop above stopped or closed.
 
 

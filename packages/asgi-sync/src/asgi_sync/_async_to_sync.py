@@ -37,7 +37,7 @@ class AsyncToSync(Generic[P, R]):
     #: By event loop: where sensitive code of its tasks goes when their context knows of no frame.
     loop_thread_executors: ClassVar[dict[asyncio.AbstractEventLoop, Executor]] = loop_thread_executors
     #: The `AsyncSingleThreadContext` that the running code is in.
-    async_single_thread_context: ClassVar[ContextVar[AsyncSingleThreadContext]] = async_single_thread_context
+    async_single_thread_context: ClassVar[ContextVar[AsyncSingleThreadContext | None]] = async_single_thread_context
 
     def __init__(
         self,

@@ -24,7 +24,9 @@ thread_sensitive_context: ContextVar[ThreadSensitiveContext] = ContextVar("threa
 #: `SyncToAsync.context_to_thread_executor`
 context_to_thread_executor: WeakKeyDictionary[ThreadSensitiveContext, Executor] = WeakKeyDictionary()
 #: `AsyncToSync.async_single_thread_context`
-async_single_thread_context: ContextVar[AsyncSingleThreadContext] = ContextVar("async_single_thread_context")
+async_single_thread_context: ContextVar[AsyncSingleThreadContext | None] = ContextVar(
+    "async_single_thread_context", default=None
+)
 
 
 class ThreadSensitiveContext:
@@ -134,28 +136,36 @@ class AsyncSingleThreadContext:
     """
 
     def __init__(self) -> None:
-        self.token: Token[AsyncSingleThreadContext] | None = None
+        self._is_entered = False
         self._lock = threading.Lock()
         self._loop_thread: LoopThread | None = None
 
     def __enter__(self) -> Self:
-        if async_single_thread_context.get(None) is None:
-            self.token = async_single_thread_context.set(self)
+        if async_single_thread_context.get() is None:
+            # Without its token, which would lead back here in a cycle: a thread that ends in the block lets go of it.
+            async_single_thread_context.set(self)
+            self._is_entered = True
         return self
 
     def __exit__(
         self, exc: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
     ) -> None:
-        if self.token is None:
+        if not self._is_entered:
             return
-        async_single_thread_context.reset(self.token)
-        self.token = None
+        async_single_thread_context.set(None)
+        self._is_entered = False
         with self._lock:
             loop_thread, self._loop_thread = self._loop_thread, None
         if loop_thread is not None:
             loop_thread.close()
             # Without limit, as at the end of asyncio.run: tasks that are cancelled may take their time.
             loop_thread.join()
+
+    def __del__(self) -> None:
+        # A block that was never left, in a thread that has ended.
+        loop_thread = self._loop_thread
+        if loop_thread is not None:
+            loop_thread.close()
 
     def run(self, frame: Any) -> None:
         """Run a frame's coroutine in the block's loop. From any thread."""

@@ -38,7 +38,7 @@ def _run(frame: Frame) -> None:
         parent = parent_loop()
         if parent is not None and _run_in_parent(frame, parent):
             return
-        scope = async_single_thread_context.get(None)
+        scope = async_single_thread_context.get()
         if scope is not None:
             scope.run(frame)
             _wait(frame)
