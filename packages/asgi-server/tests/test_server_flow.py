@@ -293,6 +293,26 @@ async def test_restarts_are_counted_and_end(Hub):
     assert healthy.runs > 4
 
 
+async def test_a_handle_that_fails_when_it_is_stopped_is_not_restarted(Hub):
+    class Rude(Hub):
+        runs = 0
+
+        async def handle(self):
+            self.runs += 1
+            try:
+                await super().handle()
+            except asyncio.CancelledError:
+                raise ConnectionError("lost while stopping") from None
+
+    hub = Rude(Gate(), restart=Backoff(initial=0))
+    task = asyncio.create_task(hub.arun())
+    await hub.handling.wait()
+    hub.stop()
+    with pytest.raises(ConnectionError, match="lost while stopping"):
+        await asyncio.wait_for(task, 10)
+    assert hub.runs == 1
+
+
 async def test_handle_is_not_restarted_unless_asked(Hub):
     class Broken(Hub):
         async def handle(self):

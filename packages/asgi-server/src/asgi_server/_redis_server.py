@@ -100,15 +100,14 @@ class RedisStreamsServer(StatelessServer):
         self._writer = Writer(self._client)
         self._leases = Leases(self._client, self.layout, self.name, self._lease)
         self._leaving = False
+        self._ended = False
         self._renewed = time.monotonic()
         keepers = [asyncio.create_task(self._keep()), asyncio.create_task(self._acknowledge_all())]
         try:
             await super().arun()
         finally:
-            keepers += self._giving_back
-            for keeper in keepers:
-                keeper.cancel()
-            await asyncio.wait(keepers)
+            self._ended = True
+            await end({*keepers, *self._giving_back})
             await self._goodbye()
 
     async def _goodbye(self) -> None:
@@ -134,6 +133,13 @@ class RedisStreamsServer(StatelessServer):
         except asyncio.CancelledError:
             self._leaving = True
             raise
+        except (RedisError, OSError) as error:
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():
+                raise
+            # A cancellation in the middle of a timeout can come out of redis-py as the timeout.
+            self._leaving = True
+            raise asyncio.CancelledError from error
 
     async def application_send(self, scope: Any, message: Any) -> None:
         """Write what an application sends to the stream of replies, with its scope, as JSON."""
@@ -244,7 +250,7 @@ class RedisStreamsServer(StatelessServer):
     ### Acknowledging
 
     async def _acknowledge_all(self) -> None:
-        while True:
+        while not self._ended:
             await self._wants_acknowledgement.wait()
             self._wants_acknowledgement.clear()
             try:
@@ -273,7 +279,7 @@ class RedisStreamsServer(StatelessServer):
     ### Keeping the leases
 
     async def _keep(self) -> None:
-        while True:
+        while not self._ended:
             try:
                 await self._tend()
             except (RedisError, OSError) as error:
@@ -338,6 +344,17 @@ class RedisStreamsServer(StatelessServer):
 
     def _is_busy(self, number: int) -> bool:
         return any(key[0] == number for key in self._in_flight)
+
+
+async def end(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel *tasks* and wait for their ends."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        # Again and again, because redis-py can turn a cancellation into a timeout, which is then only logged.
+        # It ends: these tasks see that they have to, as soon as they wait for Redis no more, and that has a
+        # timeout.
+        _, tasks = await asyncio.wait(tasks, timeout=0.5)
 
 
 def connect(url: str, timeout: float) -> Any:
