@@ -52,7 +52,7 @@ def test_idle_threads_end(monkeypatch):
     pool = WorkerPool(5, "ending")
     meeting = threading.Barrier(6, timeout=PATIENCE)
     for _ in range(5):
-        pool.submit(meeting.wait)
+        pool.submit(lambda: (meeting.wait(), None)[1])
     meeting.wait()
     for _ in range(1000):
         if not threads_of(pool):
@@ -68,7 +68,7 @@ def test_idle_threads_can_be_told_to_end():
     pool = WorkerPool(5, "told")
     meeting = threading.Barrier(6, timeout=PATIENCE)
     for _ in range(5):
-        pool.submit(meeting.wait)
+        pool.submit(lambda: (meeting.wait(), None)[1])
     meeting.wait()
     for _ in range(1000):
         pool.end_idle_threads()
@@ -134,7 +134,7 @@ def test_running_jobs_never_exceed_the_places():
         running = peak = ended = 0
         done = Signal()
 
-        def job():
+        def job(pool=pool, lock=lock, done=done):
             nonlocal running, peak, ended
             for _ in range(3):
                 with lock:
@@ -142,12 +142,12 @@ def test_running_jobs_never_exceed_the_places():
                     peak = max(peak, running)
                 with lock:
                     running -= 1
-                with pool.lent_place():  # noqa: B023 -- called in this round
+                with pool.lent_place():
                     pass
             with lock:
                 ended += 1
                 if ended == 40:
-                    done.set()  # noqa: B023
+                    done.set()
 
         for _ in range(40):
             pool.submit(job)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ._error_log import ErrorLog, log
 from ._errors import REASONS, ClientDisconnected, RequestBodyError, RequestRefused, came_from
@@ -113,19 +113,16 @@ class ApplicationRun:
     def _iterate(self, iterable: Any) -> Iterator[None]:
         response = self.response
         sink = self._sink
-        if type(iterable) is list or type(iterable) is tuple:
-            if not response.started:
-                response.all_blocks(iterable)
-                response.finish()
-                return
-        elif isinstance(iterable, FileWrapper) and response.file(iterable, sink.window):
+        if type(cast("object", iterable)) in (list, tuple) and not response.started:
+            response.all_blocks(iterable)
+            response.finish()
+            return
+        if isinstance(iterable, FileWrapper) and response.file(iterable, sink.window):
             # The file has to stay open until the server has sent it.
             while not sink.is_drained() and sink.pause():
                 yield
             return
         for block in iterate(iterable):
-            if sink.aborted:
-                return
             if response.block(block):
                 break
             if sink.is_full() and sink.pause():

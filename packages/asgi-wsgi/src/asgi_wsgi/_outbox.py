@@ -31,13 +31,13 @@ MOMENT = 0.05
 class Outbox:
     """A queue from one thread to one loop.
 
-    The thread puts items in and goes on until the window is full; the loop takes all that is there at once,
+    The thread puts items in and goes on until the window is full; the loop takes all that is there,
     and tells the thread when half of the window is free again. The lock guards every attribute.
     """
 
     __slots__ = (
-        "_announced", "_gate", "_hasty", "_items", "_lock", "_mailbox", "_may_spill", "_on_output", "_paused", "_queued",
-        "_room", "_spill", "_wanted", "_window", "aborted",
+        "_announced", "_gate", "_hasty", "_items", "_lock", "_mailbox", "_may_spill", "_on_output",
+        "_paused", "_queued", "_room", "_spill", "_wanted", "_window", "aborted",
     )  # fmt: skip
 
     def __init__(

@@ -15,7 +15,7 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _UNSAFE = re.compile(r"[\r\n\x00]")
 
 # Belong to one connection, which is the server's affair (RFC 9110, 7.6.1; wsgiref.util.is_hop_by_hop).
-_HOP_BY_HOP = frozenset(
+HOP_BY_HOP = frozenset(
     {
         "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailers",
         "transfer-encoding", "upgrade",
@@ -77,7 +77,7 @@ def _learn(name: Any) -> bytes | None:
     if not _TOKEN.match(name):
         raise ValueError(f"not a name for a response header: {name!r}")
     lowered = name.lower()
-    raw = None if lowered in _HOP_BY_HOP else lowered.encode("ascii")
+    raw = None if lowered in HOP_BY_HOP else lowered.encode("ascii")
     if len(_known) < _KNOWN_MAX:
         _known[name] = raw
     return raw

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from ._error_log import log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
     from typing import TypeAlias
 
-    Job: TypeAlias = Callable[[], None]
+    # A job may return what is to be done once its thread is free for the next one.
+    Job: TypeAlias = Callable[[], Callable[[], object] | None]
 
 # Seconds after which a thread that has nothing to do ends.
 IDLE_SECONDS = 20.0
@@ -100,7 +101,7 @@ class WorkerPool:
             return False
 
     @contextmanager
-    def lent_place(self) -> Iterator[None]:
+    def lent_place(self) -> Generator[None]:
         """Give up the place of this thread for the time of a with block, and wait for a place after it."""
         lent = self._lend()
         try:
@@ -166,12 +167,18 @@ class _Worker:
         job = self.job
         while True:
             while job is not None:
+                after: Callable[[], object] | None = None
                 try:
-                    job()
+                    after = job()
                 except BaseException:
                     log.critical("a job of asgi-wsgi's thread pool failed", exc_info=True)
                 job = None  # a waiting thread keeps nothing of its last request alive
                 job = pool.next_job(self)
+                if after is not None:
+                    # Not before: who is told of the end may at once have another job, for which this thread
+                    # is there.
+                    after()
+                    after = None
             while not self.wake.acquire(timeout=IDLE_SECONDS):
                 if pool.retire(self):
                     return
