@@ -12,6 +12,7 @@ from ._response import Response
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
+    from wsgiref.types import WSGIApplication
 
     from ._types import Receive, Send
 
@@ -65,7 +66,7 @@ class WSGIMiddleware:
 
     def __init__(
         self,
-        app: Any,
+        app: WSGIApplication,
         *,
         workers: int | None = None,
         executor: Executor | None = None,

@@ -21,6 +21,7 @@ from ._sink import DirectSink
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
+    from wsgiref.types import WSGIApplication
 
     from ._response import ExcInfo
     from ._types import Message, Receive, Scope, Send
@@ -55,7 +56,7 @@ class WsgiToAsgi:
 
     def __init__(
         self,
-        wsgi_application: Any,
+        wsgi_application: WSGIApplication,
         duplicate_header_limit: int | None = 100,
         *,
         thread_sensitive: bool = True,
@@ -114,7 +115,7 @@ class WsgiToAsgiInstance:
 
     def __init__(
         self,
-        wsgi_application: Any,
+        wsgi_application: WSGIApplication,
         duplicate_header_limit: int | None = 100,
         *,
         adapter: Adapter | None = None,
