@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -223,9 +222,3 @@ async def test_hundreds_of_slow_uploads_and_slow_readers(adapt):
     await asyncio.gather(*tasks)
     assert {client.body for client in uploads} == {b"abbb"}
     assert {len(client.body) for client in readers} == {3_000_000}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_thread_is_lost():
-    yield
-    assert len([t for t in threading.enumerate() if t.name.startswith("asgi-wsgi")]) <= 400

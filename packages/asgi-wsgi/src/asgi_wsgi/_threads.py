@@ -13,7 +13,7 @@ from asgi_sync import SyncToAsync, sync_to_async
 from ._error_log import log
 from ._errors import LoopGone
 from ._waiting import SensitiveGate, ThreadGate
-from ._worker_pool import WorkerPool
+from ._worker_pool import PATIENCE, WorkerPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +85,8 @@ class FreeThreads:
                 run.orphan()
 
         if self._pool is not None:
-            self._pool.submit(job)
+            if self._pool.submit(job):
+                loop.call_later(PATIENCE, self._start_overdue, loop)
         elif self._executor is not None:
             # An executor that is shut down may drop what it was given.
             submitted: Future[None] = self._executor.submit(job_of_executor)
@@ -111,6 +112,10 @@ class FreeThreads:
                 outbox.wait_for_room(self._make_gate)
         finally:
             threadlocal.main_event_loop = None
+
+    def _start_overdue(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._pool is not None and self._pool.start_overdue():
+            loop.call_later(PATIENCE, self._start_overdue, loop)
 
     def end_idle(self) -> None:
         if self._pool is not None:
