@@ -1,3 +1,8 @@
 """A threading.local that also follows asyncio tasks."""
 
+from . import _critical as _critical, _default as _default  # each makes its kind of Local known
+from ._base import Local
+
+__all__ = ["Local"]
+
 __version__ = "1.0.0"

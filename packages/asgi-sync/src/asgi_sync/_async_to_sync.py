@@ -9,6 +9,7 @@ from concurrent.futures import Executor, Future
 from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
 
+from ._call import describe
 from ._context import write_back
 from ._drive import ClassicDrive, Drive, await_while_handling
 from ._frame import Frame, loop_thread_executors, waiting_frame
@@ -36,7 +37,7 @@ class AsyncToSync(Generic[P, R]):
     #: By event loop: where sensitive code of its tasks goes when their context knows of no frame.
     loop_thread_executors: ClassVar[dict[asyncio.AbstractEventLoop, Executor]] = loop_thread_executors
     #: The `AsyncSingleThreadContext` that the running code is in.
-    async_single_thread_context: ClassVar[ContextVar[AsyncSingleThreadContext]] = async_single_thread_context
+    async_single_thread_context: ClassVar[ContextVar[AsyncSingleThreadContext | None]] = async_single_thread_context
 
     def __init__(
         self,
@@ -44,6 +45,11 @@ class AsyncToSync(Generic[P, R]):
         force_new_loop: bool = False,
     ) -> None:
         called: Any = function_of(awaitable)
+        if asyncio.iscoroutine(called):
+            raise TypeError(
+                f"async_to_sync takes a function that returns an awaitable, not the coroutine {called!r}: "
+                "write async_to_sync(function)(arguments)"
+            )
         if not calls_coroutine(called):
             # Only a warning: what returns an awaitable need not be marked.
             warnings.warn("async_to_sync was passed a non-async-marked callable", stacklevel=callers_stacklevel())
@@ -69,8 +75,8 @@ class AsyncToSync(Generic[P, R]):
             )
         exc_info = sys.exc_info()
         current = getattr(executors, "current", None)
-        # Looked up at each call, on the class: whoever replaces the hook must be asked.
-        is_plain = type(self).main_wrap is _MAIN_WRAP
+        # Looked up at each call: whoever replaces the hook must be asked.
+        is_plain = type(self).main_wrap is _MAIN_WRAP and "main_wrap" not in vars(self)
         drive: Any = Drive(self.awaitable, exc_info[1], args, kwargs) if is_plain else ClassicDrive()
         frame = Frame(current, drive, self.force_new_loop)
         try:
@@ -84,13 +90,16 @@ class AsyncToSync(Generic[P, R]):
                 executors.current = current
             return frame.outcome()  # type: ignore[no-any-return]  # R, by P
         finally:
-            frame.quit()
+            frame.release()
             drive.close()
             # The traceback of what is raised holds this frame: no cycle may hold the exception.
             del exc_info, drive, frame
 
     def __get__(self, instance: Any, owner: type | None = None) -> Callable[..., R]:
         return bind(self, self._descriptor, instance, owner)  # type: ignore[no-any-return]  # a partial of __call__
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {describe(self.awaitable)}>"
 
     async def main_wrap(
         self,

@@ -36,6 +36,7 @@ class Call:
     """
 
     __slots__ = (
+        "__weakref__",
         "_claim",
         "abandoned",
         "args",
@@ -107,6 +108,7 @@ class Call:
 
     def run(self) -> None:
         """Run it, on the thread that was chosen, and tell the loop."""
+        __traceback_hide__ = True
         if not self.begin():
             return
         self.taken = True
@@ -117,12 +119,14 @@ class Call:
         self.inbox.post(self)
 
     def invoke(self) -> Any:
+        __traceback_hide__ = True
         if CONTEXT_IS_INHERITED:
             return on_thread(self.loop, self.exception, None, self, self.context.run, (self._arrive,), {})
         args = (self.func, *self.args)
         return on_thread(self.loop, self.exception, None, self, self.context.run, args, self.kwargs)
 
     def _arrive(self) -> Any:
+        __traceback_hide__ = True
         self.baseline = arrived()
         return self.func(*self.args, **self.kwargs)
 
@@ -134,11 +138,10 @@ class Call:
         if not self.future.done():
             self.future.set_result(None)
         elif self.abandoned and self.error is not None:
-            error, self.error = self.error, None
             self.loop.call_exception_handler(
                 {
                     "message": f"{describe(self.func)} failed after the task that waited for it was cancelled",
-                    "exception": error,
+                    "exception": self.take_error(),
                 }
             )
 
@@ -146,28 +149,41 @@ class Call:
         """Take it back; `False` if a thread has begun it."""
         return self.begin()
 
+    def release(self) -> None:
+        """Nobody waits any more: break the cycles in which the call is."""
+        self.frame = self.outer_frame = None
+        del self.context
+
     async def outcome_after_cancel(self, cancelled: asyncio.CancelledError, abandon: bool) -> None:
         """The task was cancelled while it waited: pass that on, abandon the call or wait for it.
 
         Returns if what becomes of the cancellation is the sync code's to decide, and it has ended; else raises.
         """
-        while True:
-            if self.settled or self.withdraw():
-                raise cancelled
-            passed_on = self.frame is not None and self.frame.cancel()
-            if not passed_on and abandon:
-                self.abandoned = True
-                raise cancelled
-            self.future = self.loop.create_future()
-            try:
-                await self.future
-            except asyncio.CancelledError as again:
-                cancelled = again
-                continue
-            if passed_on:
-                return
-            error, self.error = self.error, None
-            raise cancelled from error
+        __traceback_hide__ = True
+        try:
+            while True:
+                if self.settled or self.withdraw():
+                    raise cancelled
+                passed_on = self.frame is not None and self.frame.cancel()
+                if not passed_on and abandon:
+                    self.abandoned = True
+                    raise cancelled
+                self.future = self.loop.create_future()
+                try:
+                    await self.future
+                except asyncio.CancelledError as again:
+                    cancelled = again
+                    continue
+                if passed_on:
+                    return
+                raise cancelled from self.take_error()
+        finally:
+            del cancelled, self  # the traceback of what is raised holds this frame
+
+    def take_error(self) -> BaseException | None:
+        """What the sync code raised. The call forgets it: its traceback leads back here."""
+        error, self.error = self.error, None
+        return error
 
 
 class HandledCall(Call):
@@ -177,16 +193,25 @@ class HandledCall(Call):
     a bound `Context.run` and, to run in it, a partial of the callable.
     """
 
-    __slots__ = ("_job", "handler")
-    handler: functools.partial[Any]
+    __slots__ = ("_handler", "_job")
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._handler: Any = None
+        self._job: Any = None
 
     def prepare(self, thread_handler: Callable[..., Any], exc_info: Any) -> None:
         child = functools.partial(self.func, *self.args, **self.kwargs)
         run = self._function_that_arrives() if CONTEXT_IS_INHERITED else self.context.run
-        self.handler = functools.partial(thread_handler, self.loop, exc_info, Tasks(self), run, child)
+        self._handler = functools.partial(thread_handler, self.loop, exc_info, Tasks(self), run, child)
 
     def invoke(self) -> Any:
-        return self.handler()
+        __traceback_hide__ = True
+        return self._handler()
+
+    def release(self) -> None:
+        super().release()
+        self._handler = self._job = None
 
     def submit_to(self, executor: Any) -> None:
         """Have a foreign executor run it; `None` stands for the loop's default one."""
@@ -195,17 +220,18 @@ class HandledCall(Call):
             # asyncio keeps its default executor where it can be used directly, at a third of the price.
             executor = self.executor = getattr(self.loop, "_default_executor", None)
         if executor is None:
-            job: Any = self.loop.run_in_executor(None, self.handler)
+            job: Any = self.loop.run_in_executor(None, self._handler)
             self.executor = getattr(self.loop, "_default_executor", None)
         else:
-            job = executor.submit(self.handler)
+            job = executor.submit(self._handler)
         self._job = job
         job.add_done_callback(self._job_done)
 
     def withdraw(self) -> bool:
         if not self.begin():
             return False
-        self._job.cancel()
+        if self._job is not None:
+            self._job.cancel()
         return True
 
     def _job_done(self, job: Any) -> None:
@@ -227,14 +253,17 @@ class HandledCall(Call):
     def run(self) -> None:
         """Run it on a thread that is lent, unless its executor was faster."""
         super().run()
-        if self.taken and self.executor is not None:
-            self._job.cancel()
+        job = self._job
+        if self.taken and job is not None:
+            job.cancel()
 
     def _function_that_arrives(self) -> Callable[[Callable[[], Any]], Any]:
         def run_in_context(child: Callable[[], Any]) -> Any:
+            __traceback_hide__ = True
             return self.context.run(arrive, child)
 
         def arrive(child: Callable[[], Any]) -> Any:
+            __traceback_hide__ = True
             self.baseline = arrived()
             return child()
 
@@ -253,6 +282,7 @@ def on_thread(
     kwargs: dict[str, Any],
 ) -> Any:
     """Run `func` on this thread so that `async_to_sync` in it finds the way back to `loop`."""
+    __traceback_hide__ = True
     values = public_thread.__dict__
     outer_call = thread.call
     outer_loop = values.get("main_event_loop")
@@ -279,6 +309,7 @@ def while_handling(
     exception: BaseException, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     """Call `func` while `exception` is being handled, so that `sys.exc_info()` shows it as on the other side."""
+    __traceback_hide__ = True
     traceback, context = exception.__traceback__, exception.__context__
     try:
         try:

@@ -224,6 +224,12 @@ class Frame(CurrentThreadExecutor):
         self.done = True
         self.home.wake()
 
+    def release(self) -> None:
+        """The thread goes on. Tasks that live longer keep the frame in their context: let it keep nothing else."""
+        self.quit()
+        self.call = self.outer_frame = self.task = self.loop = self.loop_thread = None
+        del self.context, self._start
+
     def is_done(self) -> bool:
         return self.done
 
@@ -233,7 +239,8 @@ class Frame(CurrentThreadExecutor):
         """Return or raise what the coroutine did. Once."""
         error, self.error = self.error, None
         if error is None:
-            return self.result
+            result, self.result = self.result, None
+            return result
         try:
             raise error
         finally:

@@ -116,10 +116,15 @@ class Home:
 
     def serve_until(self, is_done: Callable[[], bool], timeout: float | None = None) -> bool:
         """Serve until `is_done()`, looked at after each work and each `wake`; `False` if idle for `timeout` seconds."""
-        while not is_done():
-            if not self.serve_one(timeout):
-                return False
-        return True
+        # The thread does nothing meanwhile, whatever it was doing when it began to wait.
+        outer, self.running = self.running, None
+        try:
+            while not is_done():
+                if not self.serve_one(timeout):
+                    return False
+            return True
+        finally:
+            self.running = outer
 
     def _do(self, work: Work | None) -> None:
         if work is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,8 @@ class Inbox:
     __slots__ = ("_ended", "_loop", "_woken")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        # Weak, because a thread remembers its last inbox.
+        self._loop = weakref.ref(loop)
         self._ended: deque[Call] = deque()
         self._woken = False
 
@@ -39,7 +41,7 @@ class Inbox:
             return
         self._woken = True
         try:
-            self._loop.call_soon_threadsafe(self._empty)
+            call.loop.call_soon_threadsafe(self._empty)
         except RuntimeError:
             # The loop is closed: nobody is waiting any more.
             self._woken = False
@@ -57,6 +59,6 @@ class Inbox:
 def inbox_of(loop: asyncio.AbstractEventLoop) -> Inbox:
     """The inbox of the loop that runs in this thread."""
     inbox = thread.inbox
-    if inbox is None or inbox._loop is not loop:
+    if inbox is None or inbox._loop() is not loop:
         inbox = thread.inbox = Inbox(loop)
     return inbox

@@ -38,11 +38,13 @@ class LoopThread:
         self._lock = threading.Lock()
         self._closed = False
         self._calls: SimpleQueue[Frame | None] = SimpleQueue()
+        self._next: Frame | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: set[Frame] = set()
         self._idle_timer: asyncio.TimerHandle | None = None
         self._used = False
         self._debug = False
+        self._attributes = 0
         self._generation = process.generation
         self.thread = new_thread(self._serve, "asgi-sync-loop")
         self.thread.start()
@@ -86,19 +88,23 @@ class LoopThread:
 
     def _serve(self) -> None:
         try:
-            while (frame := self._next()) is not None:
-                self._run_loop(frame)
+            while self._wait_for_call():
+                self._run_loop()
         finally:
             self._closed = True
             _registry.discard(self)
 
-    def _next(self) -> Frame | None:
+    def _wait_for_call(self) -> bool:
+        """Without a loop, until there is a call to run in one; `False` if there will be none."""
         while True:
             try:
-                return self._calls.get(timeout=pool.idle_time)
+                frame = self._calls.get(timeout=pool.idle_time)
             except Empty:
                 if self._end_if_unused():
-                    return None
+                    return False
+            else:
+                self._next = frame
+                return frame is not None
 
     def _end_if_unused(self) -> bool:
         with self._lock:
@@ -108,19 +114,22 @@ class LoopThread:
             self._closed = True
             return True
 
-    def _run_loop(self, first: Frame) -> None:
+    def _run_loop(self) -> None:
         failure: BaseException | None = None
         runner = asyncio.Runner(loop_factory=self._loop_factory)
         try:
             loop = runner.get_loop()
-            loop.call_soon(self._start, first)
+            loop.call_soon(self._start_next)
             with self._lock:
                 self._loop = loop
                 if self._closed:
                     loop.call_soon(loop.stop)
             self._debug = loop.get_debug()
+            self._attributes = len(getattr(loop, "__dict__", ()))
             self._watch_idle()
             loop.run_forever()
+            if not self._closed and any(not each.finished for each in self._running):
+                raise RuntimeError("The coroutine stopped its event loop before it had ended.")
         except BaseException as error:  # SystemExit or KeyboardInterrupt out of a task, or no loop to be had
             failure = error
         try:
@@ -132,7 +141,7 @@ class LoopThread:
         except BaseException as error:
             failure = failure or error
         self._settle(failure)
-        del failure, first  # an error's traceback holds this frame
+        del failure  # its traceback holds this frame
 
     def _settle(self, failure: BaseException | None) -> None:
         """The loop is closed: let everybody go on who waited for it."""
@@ -146,6 +155,11 @@ class LoopThread:
             elif not frame.finished:
                 frame.error = RuntimeError("The event loop was closed before the coroutine had ended.")
             self._complete(frame)
+
+    def _start_next(self) -> None:
+        frame, self._next = self._next, None
+        if frame is not None:
+            self._start(frame)
 
     def _start(self, frame: Frame) -> None:
         frame.start()
@@ -163,10 +177,17 @@ class LoopThread:
         if spins and getattr(loop, "_ready", None):
             # Callbacks that the coroutine left: asyncio.run, too, runs the loop a little longer.
             loop.call_soon(self._after_call, frame, spins - 1)
-        elif not frame.wants_new_loop and is_clean(loop, self._debug, self._idle_timer):
+        elif not frame.wants_new_loop and self._is_clean(loop):
             self._complete(frame)
         else:
             loop.stop()
+
+    def _is_clean(self, loop: asyncio.AbstractEventLoop) -> bool:
+        return (
+            is_clean(loop, self._idle_timer)
+            and loop.get_debug() is self._debug
+            and len(vars(loop)) == self._attributes  # nobody hung anything on it
+        )
 
     def _complete(self, frame: Frame) -> None:
         frame.leave_loop()
@@ -186,10 +207,10 @@ class LoopThread:
             self._watch_idle()
 
 
-def is_clean(loop: Any, debug: bool, own_timer: asyncio.TimerHandle | None = None) -> bool:
-    """Whether a loop between two calls cannot be told from a new one.
+def is_clean(loop: Any, own_timer: asyncio.TimerHandle | None = None) -> bool:
+    """Whether nothing that a call could leave in a loop is there, apart from `own_timer`.
 
-    `debug` is the loop's debug flag as it was at first, `own_timer` one that does not count. Only asyncio's selector loop can be looked into; any other is never clean, and so never used twice. The names with
+    Only asyncio's selector loop can be looked into; any other is never clean, and so never used twice. The names with
     an underscore are asyncio's, the same from 3.11 to 3.15.
     """
     if type(loop) is not asyncio.SelectorEventLoop:
@@ -201,13 +222,10 @@ def is_clean(loop: Any, debug: bool, own_timer: asyncio.TimerHandle | None = Non
         and loop._default_executor is None
         and loop._exception_handler is None
         and loop._task_factory is None
-        and loop._debug is debug
         and loop.slow_callback_duration == 0.1
         and not loop._asyncgens_shutdown_called
         and not loop._executor_shutdown_called
-        and all(
-            handle.cancelled() or handle is own_timer or StallWatch.owns(handle) for handle in loop._scheduled
-        )
+        and all(handle.cancelled() or handle is own_timer or StallWatch.owns(handle) for handle in loop._scheduled)
         and not _watches_subprocess(loop)
         and not asyncio.all_tasks(loop)
     )

@@ -24,7 +24,7 @@ else:
         return func
 
 
-_MARKS = ("_is_coroutine_mark", "_is_coroutine")
+_MARKS = ("_is_coroutine_marker", "_is_coroutine_mark", "_is_coroutine")
 
 
 def unmark(wrapper: object) -> None:

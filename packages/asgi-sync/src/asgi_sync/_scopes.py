@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from asgi_local import Local
 
 from ._loops import LoopThread
-from ._worker import ContextExecutor, own_home
+from ._worker import ContextExecutor, new_thread, own_home
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -24,7 +24,9 @@ thread_sensitive_context: ContextVar[ThreadSensitiveContext] = ContextVar("threa
 #: `SyncToAsync.context_to_thread_executor`
 context_to_thread_executor: WeakKeyDictionary[ThreadSensitiveContext, Executor] = WeakKeyDictionary()
 #: `AsyncToSync.async_single_thread_context`
-async_single_thread_context: ContextVar[AsyncSingleThreadContext] = ContextVar("async_single_thread_context")
+async_single_thread_context: ContextVar[AsyncSingleThreadContext | None] = ContextVar(
+    "async_single_thread_context", default=None
+)
 
 
 class ThreadSensitiveContext:
@@ -93,8 +95,10 @@ class ThreadSensitiveContext:
         elif isinstance(executor, ContextExecutor):
             executor.give_back()
         elif executor is not None:
-            # Somebody put one of their own here; it is shut down as asgiref does, but without waiting.
-            executor.shutdown(wait=False)
+            # Somebody put one of their own here. Its shutdown may wait for calls that still run: not on this thread.
+            shutdown = getattr(executor, "shutdown", None)
+            if shutdown is not None:
+                new_thread(shutdown, "asgi-sync-shutdown").start()
 
 
 def place_of(scope: Any) -> Any:
@@ -105,8 +109,8 @@ def place_of(scope: Any) -> Any:
     exited = getattr(scope, "_exited", False)
     if exited and scope._executor is not None:
         raise RuntimeError(
-            "The ThreadSensitiveContext that this task was made in has exited. With an executor, its tasks "
-            "must make their thread-sensitive calls before that."
+            "ThreadSensitiveContext has exited: a task that was made in a context with an executor must make its "
+            "thread-sensitive calls before that."
         )
     executor = context_to_thread_executor[scope] = ContextExecutor()
     # A task that outlives its context must not run on a thread that the context had, and may have shared since.
@@ -132,28 +136,36 @@ class AsyncSingleThreadContext:
     """
 
     def __init__(self) -> None:
-        self.token: Token[AsyncSingleThreadContext] | None = None
+        self._is_entered = False
         self._lock = threading.Lock()
         self._loop_thread: LoopThread | None = None
 
     def __enter__(self) -> Self:
-        if async_single_thread_context.get(None) is None:
-            self.token = async_single_thread_context.set(self)
+        if async_single_thread_context.get() is None:
+            # Without its token, which would lead back here in a cycle: a thread that ends in the block lets go of it.
+            async_single_thread_context.set(self)
+            self._is_entered = True
         return self
 
     def __exit__(
         self, exc: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
     ) -> None:
-        if self.token is None:
+        if not self._is_entered:
             return
-        async_single_thread_context.reset(self.token)
-        self.token = None
+        async_single_thread_context.set(None)
+        self._is_entered = False
         with self._lock:
             loop_thread, self._loop_thread = self._loop_thread, None
         if loop_thread is not None:
             loop_thread.close()
             # Without limit, as at the end of asyncio.run: tasks that are cancelled may take their time.
             loop_thread.join()
+
+    def __del__(self) -> None:
+        # A block that was never left, in a thread that has ended.
+        loop_thread = self._loop_thread
+        if loop_thread is not None:
+            loop_thread.close()
 
     def run(self, frame: Any) -> None:
         """Run a frame's coroutine in the block's loop. From any thread."""

@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 import traceback
+import weakref
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -35,8 +36,10 @@ class StallWatch:
 
     def observe(self, call: Call) -> None:
         """This call waits: it is the one to name."""
-        self._call = call
-        self._task = asyncio.current_task()
+        # Weak: a call that is over must not live as long as the watch.
+        self._call = weakref.ref(call)
+        task = asyncio.current_task()
+        self._task = None if task is None else weakref.ref(task)
         self._since = time.monotonic()
 
     @property
@@ -47,7 +50,8 @@ class StallWatch:
     @property
     def has_case(self) -> bool:
         """Whether the call that it observes still waits."""
-        return not self._call.has_begun
+        call = self._call()
+        return call is not None and not call.has_begun
 
     @staticmethod
     def owns(handle: asyncio.TimerHandle) -> bool:
@@ -72,7 +76,7 @@ class StallWatch:
     def _warn(self, running: object) -> None:
         waits = ""
         if self.has_case:
-            waits = f" {self._call!r} has waited for it for {time.monotonic() - self._since:.1f} s in {self._task!r}."
+            waits = f" {self._call()!r} has waited for it for {time.monotonic() - self._since:.1f} s in {self._task and self._task()!r}."
         logger.warning(
             "Thread %r has been busy with %r for too long.%s %d more wait. It is at:\n%s",
             self._home.thread.name,

@@ -72,6 +72,10 @@ class SyncToAsync(Generic[P, R]):
             raise TypeError("sync_to_async can only be applied to sync functions.")
         if thread_sensitive and executor is not None:
             raise TypeError("executor must not be set when thread_sensitive is True")
+        if executor is not None and not callable(getattr(executor, "submit", None)):
+            raise TypeError(f"executor must be a concurrent.futures.Executor, not {executor!r}")
+        if context is not None and not isinstance(context, Context):
+            raise TypeError(f"context must be a contextvars.Context, not {context!r}")
         adopt_metadata(self, func)
         self.func = called
         self.context = context
@@ -125,8 +129,8 @@ class SyncToAsync(Generic[P, R]):
         __traceback_hide__ = True
         exc_info = sys.exc_info()
         is_home = isinstance(place, Home)
-        # Looked up at each call, on the class: whoever replaces the handler must be asked.
-        is_plain = type(self).thread_handler is _THREAD_HANDLER and is_home
+        # Looked up at each call: whoever replaces the handler must be asked.
+        is_plain = type(self).thread_handler is _THREAD_HANDLER and is_home and "thread_handler" not in vars(self)
         kind = Call if is_plain else HandledCall
         call = kind(
             loop, context, exc_info[1], self._thread_sensitive, waiting_frame.get(), self.func, args, kwargs
@@ -150,13 +154,16 @@ class SyncToAsync(Generic[P, R]):
                 write_back(call.context, call.baseline)
             if call.error is None:
                 return call.result
-            error, call.error = call.error, None
+            error = call.take_error()
+            assert error is not None
             try:
                 raise error
             finally:
                 del error
         finally:
             # The traceback of what is raised holds this frame, and must hold nothing else: no cycle, no loop, no thread.
+            if call.settled:
+                call.release()
             del exc_info, call, context, loop, place
 
     def _queue(self, home: Home, call: Call) -> None:
@@ -171,6 +178,9 @@ class SyncToAsync(Generic[P, R]):
 
     def __get__(self, instance: Any, owner: type | None = None) -> Callable[..., Coroutine[Any, Any, R]]:
         return bind(self, self._descriptor, instance, owner)  # type: ignore[no-any-return]  # a partial of __call__
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {describe(self.func)}>"
 
     def thread_handler(
         self, loop: asyncio.AbstractEventLoop, exc_info: Any, task_context: Any, func: Any, *args: Any, **kwargs: Any

@@ -38,7 +38,7 @@ def _run(frame: Frame) -> None:
         parent = parent_loop()
         if parent is not None and _run_in_parent(frame, parent):
             return
-        scope = async_single_thread_context.get(None)
+        scope = async_single_thread_context.get()
         if scope is not None:
             scope.run(frame)
             _wait(frame)
@@ -93,8 +93,9 @@ def _wait(frame: Frame, timeout: float | None = None) -> bool:
     serve_until = frame.home.serve_until
     try:
         return serve_until(frame.is_done, timeout)
-    except KeyboardInterrupt as interrupt:
-        # As asyncio.run does it: cancel, let the coroutine clean up, then raise. A second Ctrl-C goes through at once.
+    except BaseException as interrupt:
+        # Work that is served raises nothing here: this is Ctrl-C, or what another signal's handler raised. As
+        # asyncio.run does it: cancel, let the coroutine clean up, then raise. A second one goes through at once.
         frame.request_cancel()
         serve_until(frame.is_done)
         error = frame.error

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._marks import unmark
+
+if TYPE_CHECKING:
+    from typing import Self
 
 _PACKAGE = __name__.rpartition(".")[0]
 
@@ -18,9 +21,37 @@ def adopt_metadata(wrapper: Any, wrapped: Any) -> None:
     """
     functools.update_wrapper(wrapper, wrapped)
     unmark(wrapper)
+    attributes = vars(wrapper)
+    for name in [name for name in attributes if name in _hooks(type(wrapper))]:
+        del attributes[name]  # the callable's attribute would stand in for a hook of ours
     instance = getattr(wrapped, "__self__", None)
     if instance is not None:
         wrapper.__self__ = instance
+
+
+class BoundWrapper(functools.partial[Any]):
+    """A wrapper as a method. Like a bound method it is equal to, and has the hash of, another of the same instance."""
+
+    def __new__(cls, wrapper: Any, instance: Any, owner: type | None) -> Self:
+        self = super().__new__(cls, wrapper.__call__, instance)
+        functools.update_wrapper(self, wrapper.__wrapped__)
+        self.__self__ = instance
+        # For inspect.signature, which follows it: without the instance, as a bound method has it.
+        get = getattr(type(wrapper.__wrapped__), "__get__", None)
+        if get is not None:
+            self.__wrapped__ = get(wrapper.__wrapped__, instance, owner)
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, BoundWrapper):
+            return NotImplemented
+        return self.func == other.func and self.__self__ is other.__self__
+
+    def __hash__(self) -> int:
+        return hash((self.func, id(self.__self__)))
+
+    def __reduce__(self) -> Any:
+        return getattr, (self.__self__, self.__name__)
 
 
 def bind(wrapper: Any, wrapped: Any, instance: Any, owner: type | None) -> Any:
@@ -31,14 +62,17 @@ def bind(wrapper: Any, wrapped: Any, instance: Any, owner: type | None) -> Any:
         instance = owner if owner is not None else type(instance)
     if instance is None:
         return wrapper
-    bound = functools.update_wrapper(functools.partial(wrapper.__call__, instance), wrapper.__wrapped__)
-    bound.__self__ = instance  # type: ignore[attr-defined]  # a partial takes any attribute
-    return bound
+    return BoundWrapper(wrapper, instance, owner)
 
 
 def function_of(wrapped: Any) -> Any:
     """What to call: a classmethod or staticmethod is not always callable itself."""
     return wrapped.__func__ if isinstance(wrapped, (classmethod, staticmethod)) else wrapped
+
+
+def _hooks(kind: type) -> set[str]:
+    """The names that a wrapper's class and its bases define."""
+    return {name for base in kind.__mro__[:-1] for name in vars(base) if not name.startswith("__")}
 
 
 def callers_stacklevel() -> int:

@@ -1,0 +1,22 @@
+"""What the benchmark scripts share: peers side by side, interleaved rounds, a table and a JSON file.
+
+A script of benchmarks is a module beside this package with one function::
+
+    from harness import Bench, load_peer, statement
+
+    def run(bench: Bench) -> None:
+        asgiref = load_peer("asgiref")
+        bench.compare(
+            "what is measured",
+            {"ours": statement("f()", {"f": ours}), "asgiref": statement("f()", {"f": asgiref.sync.f})},
+        )
+
+The first subject is ours, the others are its peers. A subject is a function ``(n: int) -> float``: do it *n* times,
+return the seconds that took. ``statement`` and ``coroutine`` make one. Subjects need nothing but the standard
+library here, so any interpreter can measure; ``run.py`` draws the table.
+"""
+
+from ._measure import Bench, Subject, coroutine, statement
+from ._peers import load_peer
+
+__all__ = ["Bench", "Subject", "coroutine", "load_peer", "statement"]

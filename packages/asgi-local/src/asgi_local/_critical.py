@@ -1,0 +1,132 @@
+"""A Local that never leaves its thread: a ``threading.local`` in sync code, and per task as well in a task."""
+
+from __future__ import annotations
+
+import threading
+from asyncio import _get_running_loop as running_loop
+from typing import TYPE_CHECKING, Any
+
+from ._base import RESERVED, Local, check_name, kinds, missing, plain_getattr
+from ._lane import Lanes
+from ._state import Cells, Held
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import ContextVar
+
+
+class ThreadCriticalLocal(Local):  # type: ignore[misc]  # final is for users
+    """The class of a ``Local(thread_critical=True)`` that was never set; a lane is a subclass of it."""
+
+    __slots__ = ("__weakref__",)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        check_name(self, name)
+        _lanes.enter(self)
+        setattr(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        missing(self, name)
+
+    def __asgi_local_values__(self) -> dict[str, Any]:
+        return {}
+
+
+ThreadCriticalLocal.__name__ = "Local"
+kinds[True] = ThreadCriticalLocal
+
+
+_cells = Cells()
+
+
+class _CellOfThread:
+    """A cell for the tasks of one thread; goes with the thread or with the Local, whichever ends first."""
+
+    def __init__(self) -> None:
+        self.cell = _cells.borrow()
+
+    def __del__(self) -> None:
+        self.cell.empty()
+        self.cell.discard()
+
+
+class _OfThread(threading.local):
+    """What one thread holds for one Local."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, Any] = {}
+        self.of_tasks: _CellOfThread | None = None
+        self.in_task: Callable[[], dict[str, Any]] = dict
+
+    def set_in_task(self, held: Held) -> None:
+        if self.of_tasks is None:
+            self.of_tasks = _CellOfThread()
+            var: ContextVar[Held] = self.of_tasks.cell.var
+            self.in_task = var.get
+        self.of_tasks.cell.track(held)
+        self.of_tasks.cell.var.set(held)
+
+
+class _ThreadStore:
+    """The values of one lane, in all threads."""
+
+    def __init__(self, renew: Callable[[], None]) -> None:
+        self.empty = renew
+
+    def discard(self) -> None:
+        """There is nothing to keep."""
+
+
+def _build() -> tuple[_ThreadStore, dict[str, Any]]:
+    mine = _OfThread()
+
+    def renew() -> None:
+        nonlocal mine
+        mine = _OfThread()
+
+    def values(_: Local) -> dict[str, Any]:
+        if running_loop() is None:
+            return dict(mine.held)
+        try:
+            return dict(mine.in_task())
+        except LookupError:
+            return {}
+
+    def get_attribute(self: Local, name: str) -> Any:
+        try:
+            if running_loop() is None:
+                return mine.held[name]
+            return mine.in_task()[name]
+        except LookupError:  # this name is not set, or nothing is in this task
+            pass
+        return plain_getattr(self, name)
+
+    def set_attribute(self: Local, name: str, value: Any) -> None:
+        if name in RESERVED:
+            check_name(self, name)
+        if running_loop() is None:
+            mine.held[name] = value
+        else:
+            held = Held(values(self))
+            held[name] = value
+            mine.set_in_task(held)
+
+    def delete_attribute(self: Local, name: str) -> None:
+        held = values(self)
+        if name not in held:
+            missing(self, name)
+        if running_loop() is None:
+            del mine.held[name]
+        else:
+            del held[name]
+            mine.set_in_task(Held(held))
+
+    return _ThreadStore(renew), {
+        "__getattribute__": get_attribute,
+        "__setattr__": set_attribute,
+        "__delattr__": delete_attribute,
+        "__asgi_local_values__": values,
+    }
+
+
+_lanes = Lanes(ThreadCriticalLocal, _build)

@@ -1,0 +1,18 @@
+"""What asgi-sync needs to know of a Local, and nobody else.
+
+A Local lives in context variables, so whoever carries a context carries it. Only where a new thread starts with a
+copy of its parent's context (``CONTEXT_IS_INHERITED``) has asgi-sync to say which of the contexts that turn up on
+a thread were carried there on purpose. A call that crosses makes these steps::
+
+    sending thread      disown()                  before it copies its context
+    receiving thread    context.run(adopt)        before anything else runs in the copy
+    sending thread      adopt()                   after it wrote back what the other side changed
+"""
+
+from __future__ import annotations
+
+from ._critical import ThreadCriticalLocal
+from ._default import DefaultLocal
+from ._home import CONTEXT_IS_INHERITED, adopt, disown
+
+__all__ = ["CONTEXT_IS_INHERITED", "DefaultLocal", "ThreadCriticalLocal", "adopt", "disown"]

@@ -1,0 +1,621 @@
+"""Loops: kept where that cannot be told from a fresh one, ended in full as asyncio.run does elsewhere."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from asgi_sync import AsyncSingleThreadContext, async_to_sync, lowlevel, sync_to_async
+
+InThread = Callable[..., Any]
+
+
+async def running_loop() -> asyncio.AbstractEventLoop:
+    return asyncio.get_running_loop()
+
+
+def becomes(condition: Callable[[], bool], within: float = 10) -> bool:
+    """Whether a condition comes true in time (seconds)."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.005)
+    return condition()
+
+
+# Kept
+
+
+def test_calls_from_one_plain_thread_share_a_loop_thread(in_thread: InThread) -> None:
+    """asgiref 3.13.0 starts a thread for each call."""
+
+    async def where() -> threading.Thread:
+        return threading.current_thread()
+
+    def main() -> set[threading.Thread]:
+        return {async_to_sync(where)() for _ in range(20)}
+
+    assert len(in_thread(main)) == 1
+
+
+@pytest.mark.skipif(os.environ.get("TEST_LOOP") == "uvloop", reason="a loop of uvloop cannot be inspected")
+def test_clean_calls_from_one_plain_thread_share_a_loop(in_thread: InThread) -> None:
+    """asgiref 3.13.0 makes a loop for each call."""
+
+    async def work() -> asyncio.AbstractEventLoop:
+        await asyncio.sleep(0)
+        await asyncio.create_task(asyncio.sleep(0.001))
+        return asyncio.get_running_loop()
+
+    def main() -> set[asyncio.AbstractEventLoop]:
+        return {async_to_sync(work)() for _ in range(20)}
+
+    assert len(in_thread(main)) == 1
+
+
+def test_two_plain_threads_do_not_share_a_loop(in_thread: InThread) -> None:
+    """One that waits for the other would wait for ever."""
+    together = threading.Barrier(2)
+
+    async def work() -> asyncio.AbstractEventLoop:
+        together.wait(20)  # blocks its loop until the other one is there
+        return asyncio.get_running_loop()
+
+    def main() -> set[asyncio.AbstractEventLoop]:
+        loops = []
+        other = threading.Thread(target=lambda: loops.append(async_to_sync(work)()), daemon=True)
+        other.start()
+        loops.append(async_to_sync(work)())
+        other.join(20)
+        return set(loops)
+
+    assert len(in_thread(main)) == 2
+
+
+def test_a_kept_loop_is_closed_when_its_calling_thread_ends(in_thread: InThread) -> None:
+    loop = in_thread(async_to_sync(running_loop))
+    assert becomes(loop.is_closed)
+
+
+def test_a_kept_loop_is_closed_after_the_idle_time() -> None:
+    before = lowlevel.set_worker_idle_time(0.05)
+    try:
+        end = threading.Event()
+        loops: list[asyncio.AbstractEventLoop] = []
+
+        def caller() -> None:
+            loops.append(async_to_sync(running_loop)())
+            end.wait(30)
+            loops.append(async_to_sync(running_loop)())
+
+        thread = threading.Thread(target=caller, daemon=True)
+        thread.start()
+        assert becomes(lambda: bool(loops) and loops[0].is_closed())
+        end.set()
+        thread.join(20)
+        assert len(loops) == 2
+    finally:
+        lowlevel.set_worker_idle_time(10.0 if before is None else before)
+
+
+def test_force_new_loop_always_means_a_new_one(in_thread: InThread) -> None:
+    def main() -> list[asyncio.AbstractEventLoop]:
+        kept = async_to_sync(running_loop)()
+        return [kept] + [async_to_sync(running_loop, force_new_loop=True)() for _ in range(5)]
+
+    loops = in_thread(main)
+    assert len(set(loops)) == 6
+    assert all(loop.is_closed() for loop in loops[1:])
+
+
+# A kept loop is as good as new
+
+
+def change_debug(loop: asyncio.AbstractEventLoop) -> None:
+    loop.set_debug(not loop.get_debug())
+
+
+def change_slow_callback_duration(loop: asyncio.AbstractEventLoop) -> None:
+    loop.slow_callback_duration = 7.0
+
+
+def change_exception_handler(loop: asyncio.AbstractEventLoop) -> None:
+    loop.set_exception_handler(lambda loop, context: None)
+
+
+def change_task_factory(loop: asyncio.AbstractEventLoop) -> None:
+    loop.set_task_factory(lambda loop, coro, **options: asyncio.Task(coro, loop=loop, **options))
+
+
+def look(loop: asyncio.AbstractEventLoop) -> tuple[Any, ...]:
+    return (
+        loop.get_debug(),
+        loop.slow_callback_duration,
+        loop.get_exception_handler(),
+        loop.get_task_factory(),
+    )
+
+
+@pytest.mark.parametrize(
+    "change", [change_debug, change_slow_callback_duration, change_exception_handler, change_task_factory]
+)
+def test_what_a_call_changes_on_its_loop_does_not_reach_the_next_call(
+    in_thread: InThread, change: Callable[[asyncio.AbstractEventLoop], None]
+) -> None:
+    async def work() -> tuple[Any, ...]:
+        loop = asyncio.get_running_loop()
+        before = look(loop)
+        change(loop)
+        return before
+
+    def main() -> list[tuple[Any, ...]]:
+        return [async_to_sync(work)() for _ in range(3)]
+
+    first, *others = in_thread(main)
+    assert others == [first, first]
+
+
+def test_an_attribute_hung_on_the_loop_does_not_reach_the_next_call(in_thread: InThread) -> None:
+    """Some libraries keep a client on the loop object and take it for theirs."""
+
+    async def work() -> bool:
+        loop: Any = asyncio.get_running_loop()
+        there = hasattr(loop, "client")
+        with contextlib.suppress(AttributeError):  # uvloop's has slots
+            loop.client = object()
+        return there
+
+    def main() -> list[bool]:
+        return [async_to_sync(work)() for _ in range(3)]
+
+    assert in_thread(main) == [False, False, False]
+
+
+def test_context_variables_of_one_call_do_not_reach_another_thread(in_thread: InThread) -> None:
+    import contextvars
+
+    variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", default=0)
+
+    async def work(value: int) -> int:
+        before = variable.get()
+        variable.set(value)
+        return before
+
+    assert in_thread(async_to_sync(work), 1) == 0
+    assert in_thread(async_to_sync(work), 2) == 0
+
+
+# Left behind: the full ending of asyncio.run
+
+
+@pytest.fixture
+def two_calls(in_thread: InThread) -> Callable[[Any, Any], tuple[Any, Any]]:
+    """Call two async functions from one plain thread, one after the other."""
+
+    def run(first: Any, second: Any) -> tuple[Any, Any]:
+        return in_thread(lambda: (async_to_sync(first)(), async_to_sync(second)()))
+
+    return run
+
+
+async def a_moment() -> None:
+    """Give what was left behind every chance to show."""
+    await asyncio.sleep(0.05)
+
+
+def test_a_task_left_behind_is_cancelled_before_the_call_returns(in_thread: InThread) -> None:
+    log: list[str] = []
+
+    async def background() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(0.001)
+            log.append("cleaned up")
+
+    async def work() -> None:
+        tasks.append(asyncio.create_task(background()))
+        await asyncio.sleep(0)
+
+    tasks: list[asyncio.Task[None]] = []
+
+    def main() -> list[str]:
+        async_to_sync(work)()
+        return list(log)
+
+    assert in_thread(main) == ["cleaned up"]
+    assert tasks[0].cancelled()
+
+
+def test_a_task_left_behind_by_a_call_that_failed_is_cancelled(in_thread: InThread) -> None:
+    log: list[str] = []
+
+    async def background() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            log.append("cleaned up")
+
+    async def work() -> None:
+        task = asyncio.create_task(background())
+        await asyncio.sleep(0)
+        raise ValueError(task.get_name())
+
+    def main() -> list[str]:
+        with pytest.raises(ValueError):  # noqa: PT011
+            async_to_sync(work)()
+        return list(log)
+
+    assert in_thread(main) == ["cleaned up"]
+
+
+def test_a_task_left_behind_may_use_sensitive_code_while_it_ends(in_thread: InThread) -> None:
+    """Closing a database connection, for example: the calling thread still serves."""
+    threads: list[int] = []
+
+    async def background() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            threads.append(await sync_to_async(threading.get_ident)())
+
+    async def work() -> None:
+        task = asyncio.create_task(background())
+        await asyncio.sleep(0)
+        del task
+
+    def main() -> int:
+        async_to_sync(work)()
+        return threading.get_ident()
+
+    assert [in_thread(main)] == threads
+
+
+def test_a_timer_left_behind_does_not_fire_in_the_next_call(
+    two_calls: Callable[[Any, Any], tuple[Any, Any]],
+) -> None:
+    fired: list[int] = []
+
+    async def first() -> None:
+        asyncio.get_running_loop().call_later(0.01, fired.append, 1)
+
+    two_calls(first, a_moment)
+    assert fired == []
+
+
+def test_a_callback_scheduled_at_the_end_still_runs(in_thread: InThread) -> None:
+    """call_soon just before the return: under asyncio.run it runs, and before the call is over."""
+    ran: list[int] = []
+
+    async def work() -> None:
+        asyncio.get_running_loop().call_soon(ran.append, 1)
+
+    def main() -> list[int]:
+        async_to_sync(work)()
+        return list(ran)
+
+    assert in_thread(main) == [1]
+
+
+def test_an_async_generator_left_behind_is_closed_before_the_call_returns(in_thread: InThread) -> None:
+    log: list[str] = []
+    generators: list[Any] = []
+
+    async def items() -> Any:
+        try:
+            yield 1
+            yield 2
+        finally:
+            await asyncio.sleep(0)
+            log.append("closed")
+
+    async def work() -> None:
+        generator = items()
+        generators.append(generator)
+        async for _ in generator:
+            break
+
+    def main() -> list[str]:
+        async_to_sync(work)()
+        return list(log)
+
+    assert in_thread(main) == ["closed"]
+
+
+def test_a_reader_left_behind_does_not_fire_in_the_next_call(
+    two_calls: Callable[[Any, Any], tuple[Any, Any]],
+) -> None:
+    fired: list[int] = []
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+
+        async def first() -> asyncio.AbstractEventLoop:
+            loop = asyncio.get_running_loop()
+            loop.add_reader(ours, fired.append, 1)
+            return loop
+
+        async def second() -> asyncio.AbstractEventLoop:
+            theirs.send(b"x")
+            await a_moment()
+            return asyncio.get_running_loop()
+
+        loop, other = two_calls(first, second)
+    assert loop is not other
+    assert fired == []
+
+
+@pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
+def test_a_connection_left_behind_ends_with_its_loop(in_thread: InThread) -> None:
+    """A client that keeps its connection for the next call finds that loop closed, as after asyncio.run."""
+
+    class Keep(asyncio.Protocol):
+        pass
+
+    async def work() -> asyncio.AbstractEventLoop:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(Keep, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        transport, _ = await loop.create_connection(Keep, "127.0.0.1", port)
+        kept.append((server, transport))
+        return loop
+
+    kept: list[Any] = []
+
+    def main() -> tuple[asyncio.AbstractEventLoop, asyncio.AbstractEventLoop]:
+        first = async_to_sync(work)()
+        return first, async_to_sync(running_loop)()
+
+    first, second = in_thread(main)
+    assert first.is_closed()
+    assert second is not first
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ends the process as POSIX does")
+def test_a_subprocess_left_behind_ends_with_its_loop(run_program: Callable[..., str]) -> None:
+    """What asyncio itself says about the transport on standard error does not matter here."""
+    out = run_program(
+        """
+        import asyncio, os, sys
+        from asgi_sync import async_to_sync
+
+        processes = []
+
+        async def work():
+            processes.append(await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=-1))
+            return asyncio.get_running_loop()
+
+        async def again():
+            return asyncio.get_running_loop()
+
+        first, second = async_to_sync(work)(), async_to_sync(again)()
+        print(first.is_closed(), second is not first)
+        os.kill(processes[0].pid, 9)
+        """,
+        options=("-W", "ignore"),
+    )
+    assert out == "True True\n"
+
+
+def test_the_default_executor_is_shut_down_with_the_call(in_thread: InThread) -> None:
+    """asyncio.run waits for its threads."""
+    log: list[str] = []
+
+    def slow() -> None:
+        time.sleep(0.05)
+        log.append("ended")
+
+    async def work() -> None:
+        asyncio.get_running_loop().run_in_executor(None, slow)
+        await asyncio.sleep(0)
+
+    def main() -> list[str]:
+        async_to_sync(work)()
+        return list(log)
+
+    assert in_thread(main) == ["ended"]
+
+
+def test_what_is_left_behind_makes_no_warning(run_program: Callable[..., str]) -> None:
+    errors: list[str] = []
+    run_program(
+        """
+        import asyncio
+        from asgi_sync import async_to_sync
+
+        async def items():
+            yield 1
+            yield 2
+
+        async def work(what):
+            loop = asyncio.get_running_loop()
+            if what == "task":
+                keep.append(asyncio.create_task(asyncio.sleep(3600)))
+            if what == "timer":
+                loop.call_later(3600, print)
+            if what == "generator":
+                keep.append(items())
+                await anext(keep[-1])
+            if what == "executor":
+                loop.run_in_executor(None, int)
+            return what
+
+        keep = []
+        for what in ["task", "timer", "generator", "executor", "nothing"] * 3:
+            assert async_to_sync(work)(what) == what
+        """,
+        options=("-X", "dev"),
+        errors=errors,
+    )
+    assert errors == [""]
+
+
+def test_a_loop_that_a_call_stopped_is_not_used_again(in_thread: InThread) -> None:
+    """``loop.stop()`` in a coroutine is odd; asyncio.run raises then. It never hangs."""
+
+    async def work() -> None:
+        asyncio.get_running_loop().stop()
+        await asyncio.sleep(0.01)
+
+    def main() -> asyncio.AbstractEventLoop:
+        with contextlib.suppress(RuntimeError):
+            async_to_sync(work)()
+        return async_to_sync(running_loop)()
+
+    assert isinstance(in_thread(main), asyncio.AbstractEventLoop)
+
+
+# AsyncSingleThreadContext
+
+
+@pytest.fixture
+def echo_port() -> Iterator[int]:
+    """The port of a server that sends back each line, in a thread of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                connection, _ = server.accept()
+                with connection, connection.makefile("rwb", buffering=0) as stream:
+                    for line in stream:
+                        stream.write(line)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+    thread.join(10)
+
+
+class PooledClient:
+    """A client that keeps its connection from the first call for the next ones."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def echo(self, line: bytes) -> bytes:
+        if self.streams is None:
+            self.streams = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = self.streams
+        writer.write(line)
+        return await asyncio.wait_for(reader.readline(), 5)
+
+    async def close(self) -> None:
+        assert self.streams is not None
+        self.streams[1].close()
+        await self.streams[1].wait_closed()
+
+
+def test_a_pooled_connection_works_in_the_next_call_of_the_context(
+    in_thread: InThread, echo_port: int
+) -> None:
+    """asgiref 3.13.0: "Event loop is closed" (#370, #542)."""
+    client = PooledClient(echo_port)
+
+    def main() -> list[bytes]:
+        with AsyncSingleThreadContext():
+            lines = [async_to_sync(client.echo)(b"%d\n" % i) for i in range(3)]
+            async_to_sync(client.close)()
+        return lines
+
+    assert in_thread(main) == [b"0\n", b"1\n", b"2\n"]
+
+
+def test_the_loop_of_the_context_is_shared_and_closed_at_its_end(in_thread: InThread) -> None:
+    """asgiref 3.13.0 shares the thread only."""
+
+    def main() -> tuple[list[asyncio.AbstractEventLoop], bool]:
+        with AsyncSingleThreadContext():
+            loops = [async_to_sync(running_loop)() for _ in range(3)]
+            with AsyncSingleThreadContext():
+                loops.append(async_to_sync(running_loop)())
+            loops.append(async_to_sync(running_loop)())
+            closed_inside = loops[0].is_closed()
+        return loops, closed_inside
+
+    loops, closed_inside = in_thread(main)
+    assert len(set(loops)) == 1
+    assert not closed_inside
+    assert loops[0].is_closed()
+
+
+def test_a_task_of_the_context_is_cancelled_at_its_end(in_thread: InThread) -> None:
+    log: list[str] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    async def background() -> None:
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            log.append("cleaned up")
+
+    async def start() -> None:
+        tasks.append(asyncio.create_task(background()))
+        await asyncio.sleep(0)
+
+    def main() -> None:
+        with AsyncSingleThreadContext():
+            async_to_sync(start)()
+            async_to_sync(running_loop)()
+            log.append("leaving")
+        log.append("left")
+
+    in_thread(main)
+    assert log == ["leaving", "cleaned up", "left"]
+
+
+def test_sensitive_code_below_the_context_runs_on_the_calling_thread(in_thread: InThread) -> None:
+    async def work() -> int:
+        return await sync_to_async(threading.get_ident)()
+
+    def main() -> tuple[int, set[int]]:
+        with AsyncSingleThreadContext():
+            return threading.get_ident(), {async_to_sync(work)() for _ in range(3)}
+
+    here, there = in_thread(main)
+    assert there == {here}
+
+
+def test_the_context_can_be_entered_again_and_again(in_thread: InThread) -> None:
+    def main() -> list[asyncio.AbstractEventLoop]:
+        loops = []
+        for _ in range(3):
+            with AsyncSingleThreadContext():
+                loops.append(async_to_sync(running_loop)())
+        return loops
+
+    loops = in_thread(main)
+    assert len(set(loops)) == 3
+    assert all(loop.is_closed() for loop in loops)
+
+
+def test_an_exception_in_a_call_leaves_the_loop_of_the_context_usable(in_thread: InThread) -> None:
+    async def fail() -> None:
+        raise ValueError
+
+    def main() -> asyncio.AbstractEventLoop:
+        with AsyncSingleThreadContext():
+            with pytest.raises(ValueError):  # noqa: PT011
+                async_to_sync(fail)()
+            return async_to_sync(running_loop)()
+
+    assert in_thread(main).is_closed()
+
+
+def test_a_thread_that_ends_inside_a_context_leaves_nothing_open(in_thread: InThread) -> None:
+    """``__exit__`` is never called: the loop is closed when the thread ends."""
+
+    def main() -> asyncio.AbstractEventLoop:
+        AsyncSingleThreadContext().__enter__()
+        return async_to_sync(running_loop)()
+
+    loop = in_thread(main)
+    assert becomes(loop.is_closed)
