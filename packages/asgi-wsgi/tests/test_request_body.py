@@ -334,8 +334,15 @@ async def test_the_file_interface_is_that_of_bufferediobase():
     def app(environ, start_response):
         body = environ["wsgi.input"]
         seen.extend([isinstance(body, io.BufferedIOBase), body.readable(), body.writable(), body.seekable()])
-        seen.append(io.TextIOWrapper(body, "utf-8").read())
+        for refused in (body.fileno, body.tell, body.detach, lambda: body.seek(0), lambda: body.write(b"x")):
+            with pytest.raises(io.UnsupportedOperation):
+                refused()
+        with body:
+            seen.extend([body.isatty(), body.flush(), iter(body) is body])
+            seen.append(io.TextIOWrapper(body, "utf-8").read())
+        with pytest.raises(ValueError, match="closed"):
+            body.read()
         return hello(environ, start_response)
 
     await ask(WSGIMiddleware(app), http_scope(method="POST"), ["é".encode()[:1], "é".encode()[1:]])
-    assert seen == [True, True, False, False, "é"]
+    assert seen == [True, True, False, False, False, None, True, "é"]

@@ -26,9 +26,9 @@ IDLE_SECONDS = 20.0
 # that the number of threads stays bounded whatever clients do.
 LENT_MAX = 1000
 
-# With a global interpreter lock, several threads that run short jobs mostly wait for each other: one that takes job
-# after job does more. So a job stays queued while others of typically less than SHORT seconds come and go, but for
-# no longer than PATIENCE seconds.
+# With a global interpreter lock, several threads that run short jobs mostly wait for each other: one that
+# takes job after job does more. So a job stays queued while others of typically less than SHORT seconds come
+# and go, but for no longer than PATIENCE seconds.
 SHORT = 0.001
 PATIENCE = 0.002
 _ONE_AT_A_TIME: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
