@@ -7,7 +7,7 @@ from types import GeneratorType
 from typing import TYPE_CHECKING, Any, cast
 
 from ._error_log import ErrorLog, log
-from ._errors import REASONS, ClientDisconnected, RequestBodyError, RequestRefused, came_from
+from ._errors import REASONS, ClientDisconnected, RequestBodyError, RequestRefused, came_from, name_request
 from ._file_wrapper import FileWrapper
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class ApplicationRun:
 
     __slots__ = (
         "_application", "_body", "_error", "_get_environ", "_lock", "_orphaned", "_running", "_sink",
-        "_start", "_steps", "response", "started",
+        "_start", "_steps", "response", "scope", "started",
     )  # fmt: skip
 
     def __init__(
@@ -45,6 +45,7 @@ class ApplicationRun:
         self._start = start_response
         self.response = response
         self._sink = sink
+        self.scope: Any = None  # of the request, to name it in the log
         self.started = False
         self._body = body
         self._error: BaseException | None = None
@@ -137,7 +138,7 @@ class ApplicationRun:
         if close is None:
             return
         if ended and not (type(iterable) is GeneratorType and iterable.gi_frame is None):
-            sink.announce()  # the client sees the end before a close() that takes its time
+            sink.announce(ending=True)  # the client sees the end before a close() that takes its time
         try:
             close()
         except BaseException as exc:
@@ -173,6 +174,8 @@ class ApplicationRun:
         self._orphaned = True
         error = self.take_error()
         if error is not None:
+            if self.scope is not None:
+                name_request(error, self.scope)
             log.error("a WSGI application failed after its request had ended", exc_info=error)
 
 
