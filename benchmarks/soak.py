@@ -141,10 +141,14 @@ class Soak:
     unexpected: list[Any] = field(default_factory=list)
 
     async def main(self) -> list[str]:
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: self.unexpected.append(context))
+        asyncio.get_running_loop().set_exception_handler(
+            lambda loop, context: self.unexpected.append(context)
+        )
         end = time.monotonic() + self.seconds
         rng = random.Random(self.seed)
-        workers = [asyncio.create_task(self.worker(end, random.Random(rng.random()))) for _ in range(self.tasks)]
+        workers = [
+            asyncio.create_task(self.worker(end, random.Random(rng.random()))) for _ in range(self.tasks)
+        ]
         watch = asyncio.create_task(self.watch(end))
         await asyncio.wait_for(asyncio.gather(*workers), self.seconds + 60)
         await watch
@@ -194,10 +198,16 @@ class Soak:
         """Return what is wrong, line by line."""
         wrong = [f"unexpected: {what!r}" for what in self.unexpected[:5]]
         quarter = len(self.samples) // 4
-        for name, index, allowed in (("memory", 0, ALLOWED_GROWTH), ("threads", 1, 0.5), ("descriptors", 2, 0.5)):
+        for name, index, allowed in (
+            ("memory", 0, ALLOWED_GROWTH),
+            ("threads", 1, 0.5),
+            ("descriptors", 2, 0.5),
+        ):
             early = statistics.median(sample[index] for sample in self.samples[quarter : 2 * quarter])
             late = statistics.median(sample[index] for sample in self.samples[-quarter:])
-            print(f"{name}: {early:,.0f} in the second quarter, {late:,.0f} in the last one ({late / early - 1:+.1%})")
+            print(
+                f"{name}: {early:,.0f} in the second quarter, {late:,.0f} in the last one ({late / early - 1:+.1%})"
+            )
             if late > early * (1 + allowed):
                 wrong.append(f"{name} grew from {early:,.0f} to {late:,.0f}")
         return wrong
@@ -210,10 +220,14 @@ def pending() -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--tasks", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=None, help="of the random numbers (default: a new one, printed)")
+    parser.add_argument(
+        "--seed", type=int, default=None, help="of the random numbers (default: a new one, printed)"
+    )
     options = parser.parse_args()
     if options.seconds < 8:
         parser.error("--seconds must be 8 or more, to have quarters to compare")

@@ -1,9 +1,10 @@
-"""A Local that never leaves its thread: a ``threading.local`` in sync code, and per task as well in a task."""
+"""A Local that never leaves its thread: ``threading.local`` in sync code, and per task as well in a task."""
 
 from __future__ import annotations
 
 import threading
 from asyncio import _get_running_loop as running_loop
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ._base import RESERVED, Local, check_name, kinds, missing, plain_getattr
@@ -11,8 +12,7 @@ from ._lane import Lanes
 from ._state import Cells, Held
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextvars import ContextVar
+    from collections.abc import Callable, Mapping
 
 
 class ThreadCriticalLocal(Local):  # type: ignore[misc]  # final is for users
@@ -56,15 +56,24 @@ class _OfThread(threading.local):
     def __init__(self) -> None:
         self.held: dict[str, Any] = {}
         self.of_tasks: _CellOfThread | None = None
-        self.in_task: Callable[[], dict[str, Any]] = dict
+        # Called with what to return if the present task holds nothing.
+        self.in_task: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _nothing
 
-    def set_in_task(self, held: Held) -> None:
+    def put_in_task(self, held: Held) -> None:
+        """Make *held* what the present task holds."""
         if self.of_tasks is None:
             self.of_tasks = _CellOfThread()
-            var: ContextVar[Held] = self.of_tasks.cell.var
-            self.in_task = var.get
-        self.of_tasks.cell.track(held)
-        self.of_tasks.cell.var.set(held)
+            self.in_task = self.of_tasks.cell.var.get
+        cell = self.of_tasks.cell
+        cell.track(held)
+        cell.var.set(held)
+
+
+def _nothing(default: Mapping[str, Any]) -> Mapping[str, Any]:
+    return default
+
+
+_EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 class _ThreadStore:
@@ -84,20 +93,15 @@ def _build() -> tuple[_ThreadStore, dict[str, Any]]:
         nonlocal mine
         mine = _OfThread()
 
-    def values(_: Local) -> dict[str, Any]:
-        if running_loop() is None:
-            return dict(mine.held)
-        try:
-            return dict(mine.in_task())
-        except LookupError:
-            return {}
+    def here() -> Mapping[str, Any]:
+        return mine.held if running_loop() is None else mine.in_task(_EMPTY)
 
     def get_attribute(self: Local, name: str) -> Any:
         try:
             if running_loop() is None:
                 return mine.held[name]
-            return mine.in_task()[name]
-        except LookupError:  # this name is not set, or nothing is in this task
+            return mine.in_task(_EMPTY)[name]
+        except KeyError:
             pass
         return plain_getattr(self, name)
 
@@ -107,19 +111,22 @@ def _build() -> tuple[_ThreadStore, dict[str, Any]]:
         if running_loop() is None:
             mine.held[name] = value
         else:
-            held = Held(values(self))
+            held = Held(mine.in_task(_EMPTY))
             held[name] = value
-            mine.set_in_task(held)
+            mine.put_in_task(held)
 
     def delete_attribute(self: Local, name: str) -> None:
-        held = values(self)
-        if name not in held:
+        if name not in here():
             missing(self, name)
         if running_loop() is None:
             del mine.held[name]
         else:
+            held = Held(mine.in_task(_EMPTY))
             del held[name]
-            mine.set_in_task(Held(held))
+            mine.put_in_task(held)
+
+    def values(_: Local) -> dict[str, Any]:
+        return dict(here())
 
     return _ThreadStore(renew), {
         "__getattribute__": get_attribute,

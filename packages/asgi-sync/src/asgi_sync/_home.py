@@ -9,31 +9,49 @@ from __future__ import annotations
 import threading
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
 
-from ._state import process, thread
+from ._state import process, public_thread, thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ._call import Call
     from ._stall import StallWatch
 
 
 class Work(Protocol):
     """What a home's queue holds."""
 
-    def run(self) -> None:
-        """Do it, on the home's thread. Raises nothing: the outcome goes to whoever waits for it."""
+    def run(self, home: Home) -> None:
+        """Do it, on that home's thread. Raises nothing: the outcome goes to whoever waits for it."""
 
 
 class Home:
     """A thread's queue of work, open as long as something on that thread serves it."""
 
-    __slots__ = ("_generation", "_lock", "_queue", "_servers", "owner", "running", "served", "thread", "watch")
+    __slots__ = (
+        "__weakref__",
+        "_lock",
+        "_queue",
+        "_servers",
+        "call",
+        "is_open",
+        "running",
+        "served",
+        "thread",
+        "values",
+        "watch",
+    )
+    #: What `SyncToAsync.threadlocal` holds on the thread.
+    values: dict[str, Any]
 
     def __init__(self, owner: threading.Thread) -> None:
         self.thread = owner
-        #: Who lends the thread, told apart by identity: an executor, for its worker.
-        self.owner: object = None
+        #: Whether work that is submitted will be done.
+        self.is_open = False
+        #: The sync call that the thread is running for a coroutine, if any.
+        self.call: Call | None = None
         #: The work that the thread is doing, outermost first: a waiting frame below may do other work above.
         self.running: Work | None = None
         #: How much work has been started, for whoever watches whether the thread moves on.
@@ -42,12 +60,12 @@ class Home:
         self._queue: SimpleQueue[Work | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._servers = 0
-        self._generation = process.generation
+        _homes.add(self)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether work that is submitted will be done."""
-        return self._servers > 0 and self._generation is process.generation
+    def settle_in(self) -> None:
+        """To be called on the home's thread, once, before it serves."""
+        thread.home = self
+        self.values = public_thread.__dict__
 
     @property
     def is_here(self) -> bool:
@@ -80,12 +98,14 @@ class Home:
         """The running thread begins to serve."""
         with self._lock:
             self._servers += 1
+            self.is_open = True
 
     def leave(self) -> None:
         """The running thread ends serving. The last one to leave does all that is still queued."""
         with self._lock:
             self._servers -= 1
             last = self._servers == 0
+            self.is_open = not last
         if last:
             while True:
                 try:
@@ -93,21 +113,13 @@ class Home:
                 except Empty:
                     return
 
-    def leave_if_idle(self) -> bool:
-        """End serving, unless there is work."""
-        with self._lock:
-            if not self._queue.empty():
-                return False
-            self._servers -= 1
-            return True
-
     def serve_one(self, timeout: float | None) -> bool:
         """Do the next work; `False` if there was none within `timeout` seconds.
 
         Returns also when woken with nothing to do.
         """
         try:
-            work = self._queue.get(timeout=timeout)
+            work = self._queue.get(True, timeout)
         except Empty:
             return False
         if work is not None:
@@ -133,7 +145,7 @@ class Home:
         self.running = work
         self.served += 1
         try:
-            work.run()
+            work.run(self)
         finally:
             self.running = outer
 
@@ -141,7 +153,21 @@ class Home:
 def home_of_this_thread() -> Home:
     home = thread.home
     if home is None:
-        home = thread.home = Home(threading.current_thread())
+        home = Home(threading.current_thread())
+        home.settle_in()
     return home
+
+
+#: All homes, for the child of a fork, where nobody serves those that the parent had.
+_homes: WeakSet[Home] = WeakSet()
+
+
+def _close_inherited() -> None:
+    for home in list(_homes):
+        home.is_open = False
+    _homes.clear()
+
+
+process.on_fork(_close_inherited)
 
 
