@@ -9,7 +9,6 @@ import weakref
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from ._adapter import DEFAULT_WINDOW
 from ._asgi_call import AsgiCall
 from ._loop_thread import LoopThread
 from ._options import check_timeout, whole_number
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 
     from ._loop_thread import Lifespan
     from ._types import ASGIApplication
+
+DEFAULT_WINDOW = 1 << 18  # bytes
 
 
 class AsgiToWsgi:

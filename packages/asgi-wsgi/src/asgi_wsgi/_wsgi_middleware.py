@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ._adapter import DEFAULT_WINDOW, Adapter, checked_application
+from ._adapter import DEFAULT_RECEIVE_WINDOW, DEFAULT_SEND_WINDOW, Adapter, checked_application
 from ._options import Options
 from ._other_scopes import answer_other_scope, clear_scope_type
 from ._response import Response
@@ -42,7 +42,7 @@ class WSGIMiddleware:
         merge: Whether blocks that are ready together are sent as one message of up to 64 KiB.
         fill_content_length: Whether to add a Content-Length to bodies that are returned as a list or tuple.
         max_body_size: Request bodies of more bytes are answered with 413. None: no limit.
-        send_window: Bytes that the application may be ahead of its client, 262144 by default.
+        send_window: Bytes that the application may be ahead of its client, 1048576 by default.
         receive_window: Bytes of the request body that are received ahead of the application, 262144 by
             default.
         client_timeout: Seconds after which a client that has stopped reading is given up, and one that has
@@ -75,8 +75,8 @@ class WSGIMiddleware:
         merge: bool = True,
         fill_content_length: bool = True,
         max_body_size: int | None = None,
-        send_window: int = DEFAULT_WINDOW,
-        receive_window: int = DEFAULT_WINDOW,
+        send_window: int = DEFAULT_SEND_WINDOW,
+        receive_window: int = DEFAULT_RECEIVE_WINDOW,
         client_timeout: float | None = 120.0,
         duplicate_header_limit: int | None = 100,
         keep_underscore_headers: bool = False,

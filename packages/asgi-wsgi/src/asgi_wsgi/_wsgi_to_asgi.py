@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from asgi_sync import async_to_sync, sync_to_async
 
-from ._adapter import DEFAULT_WINDOW, Adapter, checked_application
+from ._adapter import DEFAULT_RECEIVE_WINDOW, DEFAULT_SEND_WINDOW, Adapter, checked_application
 from ._application_run import ApplicationRun
 from ._errors import ClientDisconnected, RequestRefused
 from ._options import Options
@@ -66,8 +66,8 @@ class WsgiToAsgi:
         merge: bool = False,
         fill_content_length: bool = False,
         max_body_size: int | None = None,
-        send_window: int = DEFAULT_WINDOW,
-        receive_window: int = DEFAULT_WINDOW,
+        send_window: int = DEFAULT_SEND_WINDOW,
+        receive_window: int = DEFAULT_RECEIVE_WINDOW,
         client_timeout: float | None = None,
         keep_underscore_headers: bool = False,
     ) -> None:
