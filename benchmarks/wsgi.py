@@ -11,9 +11,10 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from asgi_wsgi import WsgiToAsgi, WSGIMiddleware
 from harness import Bench, Subject, coroutine, load_peer
 from harness._peers import PEERS, Peer
+
+from asgi_wsgi import WSGIMiddleware, WsgiToAsgi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -198,14 +198,13 @@ class SensitiveExecutor(_WorkerFace, ThreadPoolExecutor):
     def __init__(self) -> None:
         super().__init__(max_workers=1, thread_name_prefix="asgi-sync")
 
-    # An attribute in ThreadPoolExecutor, for its own use.
     @property
-    def _threads(self) -> AbstractSet[threading.Thread]:  # pyright: ignore[reportIncompatibleVariableOverride]  # as above
+    def _threads(self) -> AbstractSet[threading.Thread]:
         worker = self._worker
         return {worker.thread} if worker is not None and worker.home.is_open else set()
 
     @_threads.setter
-    def _threads(self, threads: object) -> None:
+    def _threads(self, threads: object) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # an attribute there
         pass  # ThreadPoolExecutor's own bookkeeping, of threads that it never starts here
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:

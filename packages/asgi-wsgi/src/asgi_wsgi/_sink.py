@@ -38,7 +38,7 @@ class DirectSink:
         self.aborted = False
 
     # No argument of it but the item matters: nothing is ever queued.
-    def put(self, item: Item, size: int = 0, *, written: bool = False) -> None:  # noqa: ARG002
+    def put(self, item: Item, size: int = 0, *, written: bool = False) -> None:
         self.check()
         if item is None:
             self._sync_send({"type": "http.response.body"})

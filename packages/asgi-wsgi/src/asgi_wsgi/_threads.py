@@ -58,7 +58,7 @@ class FreeThreads:
         self._pool = pool
         self._make_gate = partial(ThreadGate, pool)
 
-    def gates(self, loop: asyncio.AbstractEventLoop) -> MakeGate:  # noqa: ARG002 -- the other kind needs it
+    def gates(self, loop: asyncio.AbstractEventLoop) -> MakeGate:
         return self._make_gate
 
     async def perform(self, run: ApplicationRun, outbox: Outbox, mailbox: Mailbox) -> None:
@@ -151,7 +151,7 @@ class SensitiveThread:
     def gates(self, loop: asyncio.AbstractEventLoop) -> MakeGate:
         return partial(SensitiveGate, loop)
 
-    async def perform(self, run: ApplicationRun, outbox: Outbox, mailbox: Mailbox) -> None:  # noqa: ARG002
+    async def perform(self, run: ApplicationRun, outbox: Outbox, mailbox: Mailbox) -> None:
         task: asyncio.Task[Any] | None = asyncio.current_task()
         cancelling = task.cancelling() if task is not None else 0
         try:
