@@ -1,7 +1,8 @@
-"""WSGI applications under ASGI, in process: requests through each adapter, one after the other and 32 at a time.
+"""WSGI applications under ASGI, in process: through each adapter, one request at a time and 32.
 
-uvicorn's and Starlette's adapters, marked with a star, have no backpressure: they keep in memory what the application
-yields, however slow the client is. hypercorn's collects the request body as asgiref's does, and waits for each block.
+uvicorn's and Starlette's adapters, marked with a star, have no backpressure: they keep in memory what the
+application yields, however slow the client is. hypercorn's collects the request body as asgiref's does, and
+waits for each block.
 """
 
 from __future__ import annotations
@@ -117,11 +118,11 @@ async def request(application: Any, blocks: int, expected: int) -> None:
         scope |= {"method": "POST", "headers": [*HEADERS, length]}
     await application(scope, receive, send)
     over.set()
-    assert received == expected, f"{received} bytes came, {expected} were expected"
+    assert received == expected, f"{received} bytes, not {expected}"
 
 
 def under_hypercorn(app: Any) -> Any:
-    """hypercorn's wrapper is given two functions by its worker; these are what its asyncio worker gives it."""
+    """hypercorn's wrapper is given two functions by its worker: here they are those of its asyncio one."""
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         loop = asyncio.get_running_loop()
