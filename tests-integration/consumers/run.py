@@ -4,9 +4,9 @@
     python tests-integration/consumers/run.py flask newrelic        some
     python tests-integration/consumers/run.py --work FOLDER flask   keep environments and logs there
 
-The source distributions come from the package index, and their tests run where they are unpacked. A test that
-passes with asgiref and does not with asgiref-meta makes the exit status 1, and so does a suite that ran nothing.
-Suites that need redis are skipped, and said to be, where there is no redis-server.
+The source distributions come from the package index, and their tests run where they are unpacked. A test
+that passes with asgiref and does not with asgiref-meta makes the exit status 1, and so does a suite that ran
+nothing. Suites that need redis are skipped, and said to be, where there is no redis-server.
 """
 
 import argparse
@@ -43,12 +43,15 @@ class Result:
 def uv(*arguments: str | Path) -> None:
     done = subprocess.run(["uv", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
-        raise RuntimeError(f"uv {' '.join(map(str, arguments))}\n{done.stdout}")
+        raise RuntimeError(f"uv {' '.join(map(str, arguments))}\n{done.stdout[-2000:]}")
 
 
 def build_wheels(folder: Path) -> Path:
     """Build the wheels of the five packages, and the stand-in's; return the stand-in's."""
-    for project in (*sorted(ROOT.glob("packages/*/pyproject.toml")), ROOT / "packages/asgiref-meta/stand-in/pyproject.toml"):
+    for project in (
+        *sorted(ROOT.glob("packages/*/pyproject.toml")),
+        ROOT / "packages/asgiref-meta/stand-in/pyproject.toml",
+    ):
         uv("build", "--quiet", "--wheel", "--out-dir", folder, project.parent)
     (stand_in,) = folder.glob("asgiref-3*.whl")
     return stand_in
@@ -68,13 +71,27 @@ def fetch(suite: Suite, folder: Path) -> tuple[Path, str]:
 
 
 def environment(suite: Suite, version: str, provider: str | Path, wheels: Path, folder: Path) -> Path:
-    """Make a virtual environment with the suite's project and this provider of `asgiref`; return its python."""
+    """Make an environment with the suite's project and this provider of `asgiref`; return its python."""
     uv("venv", "--quiet", "--clear", "--python", sys.executable, folder)
     pinned = re.sub(r"^([\w-]+(\[.*?\])?).*", rf"\1=={version}", suite.requirement)
-    wanted = str(provider) if isinstance(provider, str) else f"asgiref @ {provider.as_uri().replace('+', '%2B')}"
+    wanted = (
+        str(provider) if isinstance(provider, str) else f"asgiref @ {provider.as_uri().replace('+', '%2B')}"
+    )
     # Some, as OpenTelemetry's, have never had another release than a pre-release.
     options = ("--prerelease=allow",) if "opentelemetry" in suite.requirement else ()
-    uv("pip", "install", "--quiet", "--python", folder, "--find-links", wheels, *options, wanted, pinned, *suite.needs)
+    uv(
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        folder,
+        "--find-links",
+        wheels,
+        *options,
+        wanted,
+        pinned,
+        *suite.needs,
+    )
     return folder / "bin" / "python"
 
 
@@ -99,7 +116,9 @@ def run(suite: Suite, python: Path, source: Path, log: Path) -> Result:
 
 def from_junit(report: Path) -> tuple[int, set[str]]:
     cases = list(ElementTree.parse(report).iter("testcase"))
-    failed = {f"{c.get('classname')}.{c.get('name')}" for c in cases if {"failure", "error"} & {e.tag for e in c}}
+    failed = {
+        f"{c.get('classname')}.{c.get('name')}" for c in cases if {"failure", "error"} & {e.tag for e in c}
+    }
     skipped = sum(1 for case in cases if case.find("skipped") is not None)
     return len(cases) - skipped, failed
 
@@ -150,8 +169,12 @@ def compare(suite: Suite, wheels: Path, stand_in: Path, work: Path) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, help="folder for environments and logs; default: a temporary one")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--work", type=Path, help="folder for environments and logs; default: a temporary one"
+    )
     parser.add_argument("names", nargs="*", metavar="suite", choices=[[], *(suite.name for suite in SUITES)])
     options = parser.parse_args()
     chosen = [suite for suite in SUITES if not options.names or suite.name in options.names]
