@@ -191,7 +191,7 @@ def _advise(report: Report) -> None:
     elif not report.versions["asgiref"]:
         report.notes.append(
             "No distribution is named asgiref: `pip check` says so for each that needs it, and the next "
-            "install may bring asgiref's files back. To prevent it, tell your resolver to leave asgiref out, or "
+            "install may bring asgiref's files back. To prevent it, tell your resolver to leave it out, or "
             f"{STAND_IN}."
         )
 
