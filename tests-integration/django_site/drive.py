@@ -1,4 +1,4 @@
-"""Serve the site with a server, use it over HTTP and websockets, and print what it answered and how fast, as JSON.
+"""Serve the site, use it over HTTP and websockets, and print what it answered and how fast, as JSON.
 
 python drive.py uvicorn|daphne REQUESTS
 """
@@ -18,7 +18,18 @@ import httpx
 from websockets.asyncio.client import connect
 
 HERE = Path(__file__).resolve().parent
-PAGES = ("sync", "async", "class", "transactions", "signals", "context", "sync-calls-async", "stream", "error", "nowhere")
+PAGES = (
+    "sync",
+    "async",
+    "class",
+    "transactions",
+    "signals",
+    "context",
+    "sync-calls-async",
+    "stream",
+    "error",
+    "nowhere",
+)
 USERS = 8
 
 
@@ -112,7 +123,8 @@ async def use(port, requests):
         figures = {"crossings": {name: after[name] - before[name] for name in after}}
         if requests:
             figures["requests per second"] = {
-                page: await speed(client, f"/{page}", requests) for page in ("health", "sync", "async", "sync-calls-async")
+                page: await speed(client, f"/{page}", requests)
+                for page in ("health", "sync", "async", "sync-calls-async")
             }
             figures["messages per second"] = await messages_per_second(f"ws://{url}", requests)
             figures["threads after"] = (await client.get("/stats")).json()["threads"]

@@ -2,7 +2,7 @@
 
 import os
 
-SECRET_KEY = "only for tests"  # noqa: S105
+SECRET_KEY = "only for tests"
 DEBUG = False
 ALLOWED_HOSTS = ["127.0.0.1"]
 ROOT_URLCONF = "notes.urls"
@@ -16,7 +16,11 @@ MIDDLEWARE = [
     "notes.middleware.async_innermost",
 ]
 DATABASES = {
-    "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["SITE_DATABASE"], "OPTIONS": {"timeout": 30}}
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": os.environ["SITE_DATABASE"],
+        "OPTIONS": {"timeout": 30},
+    }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 USE_TZ = True

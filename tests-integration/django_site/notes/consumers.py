@@ -1,8 +1,9 @@
 """Websockets: an async consumer with database access and a group, and a sync one."""
 
-from asgiref.sync import async_to_sync
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer, JsonWebsocketConsumer
+
+from asgiref.sync import async_to_sync
 
 from .models import Note
 
@@ -25,7 +26,9 @@ class Room(AsyncJsonWebsocketConsumer):
 
     async def receive_json(self, content):
         count = await self.save(content["text"])
-        await self.channel_layer.group_send(self.room, {"type": "said", "text": content["text"], "count": count})
+        await self.channel_layer.group_send(
+            self.room, {"type": "said", "text": content["text"], "count": count}
+        )
 
     async def said(self, event):
         await self.send_json({"text": event["text"], "count": event["count"]})
@@ -41,7 +44,9 @@ class SyncEcho(JsonWebsocketConsumer):
 
     def receive_json(self, content):
         kept = Note.objects.filter(text="kept").count()
-        async_to_sync(self.channel_layer.send)(self.channel_name, {"type": "echoed", "echo": content, "kept": kept})
+        async_to_sync(self.channel_layer.send)(
+            self.channel_name, {"type": "echoed", "echo": content, "kept": kept}
+        )
 
     def echoed(self, event):
         self.send_json({"echo": event["echo"], "kept": event["kept"]})

@@ -1,7 +1,8 @@
 """Sync and async middleware, each below the other kind once: every request crosses at each step."""
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.utils.decorators import async_only_middleware
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 
 
 class _Sync:
@@ -15,7 +16,7 @@ class _Sync:
     def __call__(self, request):
         request.trace = [*getattr(request, "trace", []), self.name]
         response = self.get_response(request)
-        response["X-Trace"] = f"{response.get('X-Trace', '')}{self.name} "
+        response["X-Trace"] = f"{response.get('X-Trace', '')} {self.name}".strip()
         return response
 
 
@@ -34,7 +35,7 @@ def _async(name):
         async def middleware(request):
             request.trace = [*getattr(request, "trace", []), name]
             response = await get_response(request)
-            response["X-Trace"] = f"{response.get('X-Trace', '')}{name} "
+            response["X-Trace"] = f"{response.get('X-Trace', '')} {name}".strip()
             return response
 
         return markcoroutinefunction(middleware)

@@ -1,15 +1,16 @@
-"""Views of both kinds, which cross as views do: the ORM, transactions, signals, streams, errors, context variables."""
+"""Views of both kinds, which cross as views do: ORM, transactions, signals, streams, errors, context variables."""
 
 import asyncio
 import contextvars
 import threading
 
-from asgiref.local import Local
-from asgiref.sync import async_to_sync, sync_to_async
 from django.db import connection, transaction
 from django.dispatch import Signal
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.views import View
+
+from asgiref.local import Local
+from asgiref.sync import async_to_sync, sync_to_async
 
 from . import counting
 from .models import Note
@@ -80,7 +81,13 @@ async def transactions(request):
     await note.adelete()
     same = await sync_to_async(lambda: connection.in_atomic_block)()
     return JsonResponse(
-        {"seen inside": seen, "left": left, "committed": committed, "on_commit": local.committed, "in atomic": same}
+        {
+            "seen inside": seen,
+            "left": left,
+            "committed": committed,
+            "on_commit": local.committed,
+            "in atomic": same,
+        }
     )
 
 
@@ -88,7 +95,9 @@ async def signals(request):
     answers = await signal.asend(None, thread=threading.get_ident())
     robust = await signal.asend_robust(None, thread=threading.get_ident())
     in_sync = await sync_to_async(lambda: signal.send(None, thread=threading.get_ident()))()
-    return JsonResponse({"answers": [sorted(str(value) for _, value in a) for a in (answers, robust, in_sync)]})
+    return JsonResponse(
+        {"answers": [sorted(str(value) for _, value in a) for a in (answers, robust, in_sync)]}
+    )
 
 
 async def context(request):
