@@ -1,4 +1,4 @@
-"""Views of both kinds, which cross as views do: ORM, transactions, signals, streams, errors, context variables."""
+"""Views of both kinds, which cross as views do: the ORM, transactions, signals, streams, errors, context."""
 
 import asyncio
 import contextvars
