@@ -1,4 +1,4 @@
-"""Run the published tests of asgiref's users, once with asgiref and once with asgiref-meta, and compare.
+"""Run the published tests of asgiref's users, and programs that use them, with asgiref and with asgiref-meta.
 
     python tests-integration/consumers/run.py                       all of them
     python tests-integration/consumers/run.py flask newrelic        some
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from suites import SUITES, Suite
+from suites import PROGRAMS, SUITES, Program, Suite
 
 ROOT = Path(__file__).resolve().parents[2]
 UPSTREAM = "asgiref==3.13.0"
@@ -70,28 +70,13 @@ def fetch(suite: Suite, folder: Path) -> tuple[Path, str]:
     return folder / name, name.rpartition("-")[2]
 
 
-def environment(suite: Suite, version: str, provider: str | Path, wheels: Path, folder: Path) -> Path:
-    """Make an environment with the suite's project and this provider of `asgiref`; return its python."""
+def environment(provider: str | Path, wheels: Path, folder: Path, wanted: tuple[str, ...]) -> Path:
+    """Make an environment with this provider of `asgiref` and what else is wanted; return its python."""
     uv("venv", "--quiet", "--clear", "--python", sys.executable, folder)
-    pinned = re.sub(r"^([\w-]+(\[.*?\])?).*", rf"\1=={version}", suite.requirement)
-    wanted = (
-        str(provider) if isinstance(provider, str) else f"asgiref @ {provider.as_uri().replace('+', '%2B')}"
-    )
-    # Some, as OpenTelemetry's, have never had another release than a pre-release.
-    options = ("--prerelease=allow",) if "opentelemetry" in suite.requirement else ()
-    uv(
-        "pip",
-        "install",
-        "--quiet",
-        "--python",
-        folder,
-        "--find-links",
-        wheels,
-        *options,
-        wanted,
-        pinned,
-        *suite.needs,
-    )
+    asgiref = provider if isinstance(provider, str) else f"asgiref @ {provider.as_uri()}"
+    # OpenTelemetry's have never had another release than a pre-release.
+    options = ("--prerelease=allow",) if "opentelemetry" in wanted[0] else ()
+    uv("pip", "install", "--quiet", "--python", folder, "--find-links", wheels, *options, asgiref, *wanted)
     return folder / "bin" / "python"
 
 
@@ -151,7 +136,8 @@ def compare(suite: Suite, wheels: Path, stand_in: Path, work: Path) -> str:
     source, version = fetch(suite, work / suite.name)
     results: dict[str, Result] = {}
     for label, provider in (("asgiref", UPSTREAM), ("asgiref-meta", stand_in)):
-        python = environment(suite, version, provider, wheels, work / suite.name / f"venv-{label}")
+        wanted = (re.sub(r"^([\w-]+(\[.*?\])?).*", rf"\1=={version}", suite.requirement), *suite.needs)
+        python = environment(provider, wheels, work / suite.name / f"venv-{label}", wanted)
         with redis(suite.redis):
             results[label] = run(suite, python, source, work / f"{suite.name}-{label}.log")
     theirs, ours = results["asgiref"], results["asgiref-meta"]
@@ -168,6 +154,36 @@ def compare(suite: Suite, wheels: Path, stand_in: Path, work: Path) -> str:
     return ""
 
 
+def compare_program(program: Program, wheels: Path, stand_in: Path, work: Path) -> str:
+    """Run a program both ways, print a line, and return what is wrong, or nothing."""
+    printed: dict[str, list[str]] = {}
+    script = ROOT / "tests-integration" / program.command[0]
+    for label, provider in (("asgiref", UPSTREAM), ("asgiref-meta", stand_in)):
+        python = environment(provider, wheels, work / program.name / f"venv-{label}", program.needs)
+        variables = {**os.environ, **({"SITE_REDIS": "redis://127.0.0.1:6379"} if program.redis else {})}
+        command = [str(python), "-W", "ignore", str(script), *program.command[1:]]
+        log = work / f"{program.name}-{label}.log"
+        with redis(program.redis), log.open("w") as errors:
+            done = subprocess.run(
+                command,
+                cwd=work,
+                env=variables,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                timeout=300,
+            )
+        printed[label] = [*done.stdout.splitlines(), f"exit status {done.returncode}"]
+    theirs, ours = printed.values()
+    same = sum(1 for a, b in zip(theirs, ours, strict=False) if a == b)
+    print(f"{program.name:38} {'program':10} {len(theirs):>14} lines {same:>15} same", flush=True)
+    if theirs[-1] != "exit status 0":
+        return f"{program.name}: fails with asgiref; see {work}/{program.name}-asgiref.log"
+    if theirs != ours:
+        return f"{program.name}: prints with asgiref\n{theirs}\nand with asgiref-meta\n{ours}"
+    return ""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -175,9 +191,11 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, help="folder for environments and logs; default: a temporary one"
     )
-    parser.add_argument("names", nargs="*", metavar="suite", choices=[[], *(suite.name for suite in SUITES)])
+    parser.add_argument(
+        "names", nargs="*", metavar="suite", choices=[[], *(entry.name for entry in (*PROGRAMS, *SUITES))]
+    )
     options = parser.parse_args()
-    chosen = [suite for suite in SUITES if not options.names or suite.name in options.names]
+    chosen = [entry for entry in (*PROGRAMS, *SUITES) if not options.names or entry.name in options.names]
     work = (options.work or Path(tempfile.mkdtemp(prefix="consumers-"))).resolve()
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -185,14 +203,17 @@ def main() -> None:
     print(f"Python {sys.version.split()[0]}; passed/ran (without skipped)")
     print(f"{'':38} {'':10} {UPSTREAM:>20} {'asgiref-meta':>20}")
     problems = []
-    for suite in chosen:
-        if suite.redis and not shutil.which("redis-server"):
-            print(f"{suite.distribution:38} skipped: there is no redis-server on this machine")
+    for entry in chosen:
+        if entry.redis and not shutil.which("redis-server"):
+            print(f"{entry.name:38} skipped: there is no redis-server on this machine")
             continue
         try:
-            problem = compare(suite, work / "wheels", stand_in, work)
-        except (RuntimeError, subprocess.CalledProcessError, ValueError) as error:
-            problem = f"{suite.name}: could not be set up: {error}"
+            if isinstance(entry, Program):
+                problem = compare_program(entry, work / "wheels", stand_in, work)
+            else:
+                problem = compare(entry, work / "wheels", stand_in, work)
+        except (RuntimeError, subprocess.SubprocessError, ValueError) as error:
+            problem = f"{entry.name}: could not be run: {error}"
         if problem:
             problems.append(problem)
             print(problem, flush=True)

@@ -163,3 +163,27 @@ SUITES = (
         "tests",
     ),
 )
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program of ours that uses a project whose source distribution has no tests, as its users do.
+
+    What it prints, line by line, must be the same with both.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    """A script, below tests-integration/, and its arguments."""
+    needs: tuple[str, ...]
+    redis: bool = False
+
+
+_SITE = ("django", "channels", "channels_redis", "daphne", "httpx", "uvicorn", "websockets")
+
+PROGRAMS = (
+    Program("channels-daphne", ("django_site/drive.py", "daphne", "0"), _SITE, redis=True),
+    Program("channels-uvicorn", ("django_site/drive.py", "uvicorn", "0"), _SITE, redis=True),
+    Program("django-bolt", ("consumers/programs/bolt.py",), ("django-bolt", "django>=5.2,<6")),
+    Program("adrf", ("consumers/programs/adrf_views.py",), ("adrf", "django>=5.2,<6")),
+)
