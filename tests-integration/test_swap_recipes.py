@@ -140,7 +140,7 @@ print(importlib.metadata.version("asgiref"))
 
 
 def test_the_way_there_without_removing_asgiref_first(make: Callable[..., Environment]) -> None:
-    """pip installs asgiref-meta, then removes the old asgiref and its files: the doctor says so, and helps."""
+    """pip installs asgiref-meta, then removes the old asgiref and its files: the doctor tells, and helps."""
     environment = make(pip=True)
     environment.uv("install", UPSTREAM, *WANTED)
     environment.pip("install", "-q", "--find-links", wheels(), "--no-index", stand_in_wheel())

@@ -13,6 +13,7 @@ import argparse
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tarfile
@@ -115,6 +116,17 @@ def from_unittest(text: str) -> tuple[int, set[str]]:
     return sum(map(int, ran)) - sum(map(int, skipped)), failed
 
 
+def wait_for_port(port: int) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        with socket.socket() as probe:
+            if not probe.connect_ex(("127.0.0.1", port)):
+                return
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"redis-server does not listen on port {port} after 30 s")
+        time.sleep(0.05)  # it is another process: there is no event to wait for
+
+
 @contextmanager
 def redis(wanted: bool) -> Iterator[None]:
     """A redis server on its usual port, which the tests of channels_redis have written in them."""
@@ -125,6 +137,7 @@ def redis(wanted: bool) -> Iterator[None]:
         options = ["--port", "6379", "--save", "", "--dir", folder]
         server = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
         try:
+            wait_for_port(6379)
             yield
         finally:
             server.terminate()

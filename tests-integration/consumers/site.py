@@ -51,7 +51,7 @@ def drive(python: Path, server: str, requests: int) -> dict[str, Any]:
 def flat(figures: dict[str, Any], prefix: str = "") -> dict[str, float]:
     found: dict[str, float] = {}
     for name, value in figures.items():
-        found |= flat(value, f"{prefix}{name}: ") if isinstance(value, dict) else {prefix + name: value}
+        found |= flat(value, f"{prefix}{name}, ") if isinstance(value, dict) else {prefix + name: value}
     return found
 
 

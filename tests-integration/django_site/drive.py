@@ -89,19 +89,24 @@ async def websocket_answers(url):
 
 
 async def speed(client, page, requests):
-    """Let some users ask for a page, and return requests per second."""
-    left = iter(range(requests))
+    """Let some users ask for a page; return requests per second, and the server's processor time for one."""
 
-    async def user():
-        for _ in left:
+    async def user(turns):
+        for _ in turns:
             response = await client.get(page)
             assert response.status_code == 200, response.text
 
-    await asyncio.gather(*(user() for _ in range(USERS)))  # warm
-    left = iter(range(requests))
-    started = time.perf_counter()
-    await asyncio.gather(*(user() for _ in range(USERS)))
-    return round(requests / (time.perf_counter() - started))
+    async def processor_seconds():
+        return (await client.get("/stats")).json()["processor seconds"]
+
+    for number in (requests // 4, requests):  # the first time to warm up
+        turns = iter(range(number))
+        processor = await processor_seconds()
+        started = time.perf_counter()
+        await asyncio.gather(*(user(turns) for _ in range(USERS)))
+        seconds = time.perf_counter() - started
+        processor = await processor_seconds() - processor
+    return {"per second": round(requests / seconds), "processor us each": round(processor * 1e6 / requests)}
 
 
 async def messages_per_second(url, messages):
@@ -124,7 +129,7 @@ async def use(port, requests):
         answers["websocket"] = await websocket_answers(f"ws://{url}")
         figures = {"crossings": {name: after[name] - before[name] for name in after}}
         if requests:
-            figures["requests per second"] = {
+            figures["requests"] = {
                 page: await speed(client, f"/{page}", requests)
                 for page in ("health", "sync", "async", "sync-calls-async")
             }

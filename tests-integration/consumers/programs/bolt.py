@@ -1,4 +1,4 @@
-"""Use django-bolt as its users do, where it leans on asgiref: its executors, its request lanes, its loop bookkeeping.
+"""Use django-bolt as its users do, where it leans on asgiref: executors, request lanes, parent loops.
 
 Prints the answers, one a line.
 """

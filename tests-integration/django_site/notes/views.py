@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import threading
+import time
 
 from django.db import connection, transaction
 from django.dispatch import Signal
@@ -143,4 +144,10 @@ def health(request):
 def stats(request):
     if "count" in request.GET:
         counting.switch(request.GET["count"] == "on")
-    return JsonResponse({"threads": threading.active_count(), "crossings": counting.crossings()})
+    return JsonResponse(
+        {
+            "threads": threading.active_count(),
+            "crossings": counting.crossings(),
+            "processor seconds": time.process_time(),
+        }
+    )
