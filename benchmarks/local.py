@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-import timeit
+import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from asgi_local import Local
 from harness import Bench, Subject, coroutine, load_peer, statement
+
+from asgi_local import Local
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,13 +37,13 @@ def prepare(local: Any, operation: str) -> None:
 
 def in_sync_code(source: str, local: Any, operation: str) -> Subject:
     prepare(local, operation)
-    return statement(source, {"local": local})
+    return statement(source, {"local": local}, timer=time.thread_time)
 
 
 def in_a_task(source: str, local: Any, operation: str) -> Subject:
     async def measure(n: int) -> float:
         prepare(local, operation)
-        return timeit.Timer(source, globals={"local": local}).timeit(n)
+        return statement(source, {"local": local}, timer=time.thread_time)(n)
 
     return coroutine(measure)
 
@@ -50,7 +51,7 @@ def in_a_task(source: str, local: Any, operation: str) -> Subject:
 def of_variable(source: str) -> Subject:
     var: ContextVar[int] = ContextVar("var")
     var.set(1)
-    return statement(source, {"var": var, "unset": ContextVar("unset")})
+    return statement(source, {"var": var, "unset": ContextVar("unset")}, timer=time.thread_time)
 
 
 def run(bench: Bench) -> None:
@@ -79,5 +80,3 @@ def run(bench: Bench) -> None:
                 if not kind and operation in OF_VARIABLE:
                     subjects["ContextVar"] = of_variable(OF_VARIABLE[operation])
                 bench.compare(f"{kind}{place}: {operation}", subjects)
-
-

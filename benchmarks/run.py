@@ -3,8 +3,9 @@
     python benchmarks/run.py local
     python benchmarks/run.py local --python python3.13 --python "python3.14 -X thread_inherit_context=1"
 
-Each ``--python`` is an interpreter, with options if need be; the default is the one that runs this. The figures go to
-``benchmarks/results/<script>-<version>.json`` as well. ``--markdown`` prints the table for a README.
+Each ``--python`` is an interpreter, with options if need be; the default is the one that runs this. The
+figures go to ``benchmarks/results/<script>-<version>.json`` as well. ``--markdown`` prints the table for a
+README.
 """
 
 from __future__ import annotations
@@ -29,12 +30,18 @@ MODES = {"pinned": (True,), "unpinned": (False,), "both": (True, False)}
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("script", choices=SCRIPTS)
     parser.add_argument("--python", action="append", metavar="COMMAND", help="interpreter; may be repeated")
     parser.add_argument("--rounds", type=int, default=9, help="rounds per comparison (default 9)")
-    parser.add_argument("--seconds", type=float, default=0.02, help="seconds per subject and round (default 0.02)")
-    parser.add_argument("--modes", choices=MODES, help="pinned to one core or not (default: as the script wants)")
+    parser.add_argument(
+        "--seconds", type=float, default=0.02, help="seconds per subject and round (default 0.02)"
+    )
+    parser.add_argument(
+        "--modes", choices=MODES, help="pinned to one core or not (default: as the script wants)"
+    )
     parser.add_argument("--only", default="", help="only comparisons with this in their title")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
@@ -71,7 +78,11 @@ def show(result: dict[str, Any]) -> None:
     from rich.table import Table
 
     head, body = rows(result)
-    table = Table(title=headline(result), title_justify="left", caption="ratio: the peer's time over ours, median (range)")
+    table = Table(
+        title=headline(result),
+        title_justify="left",
+        caption="ratio: the peer's time over ours, median (range)",
+    )
     for index, column in enumerate(head):
         table.add_column(column, justify="left" if index == 0 else "right")
     for row in body:

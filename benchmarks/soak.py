@@ -3,9 +3,9 @@
     python benchmarks/soak.py                     one minute
     python benchmarks/soak.py --seconds 600 --tasks 1000
 
-Every second it prints the calls so far, the resident memory, the threads and the open file descriptors. At the end all
-tasks are through, the idle threads have ended, no task and no future is pending, and memory stayed flat: otherwise it
-exits with status 1 and says what piled up.
+Every second it prints the calls so far, the resident memory, the threads and the file descriptors. At the end
+all tasks are through, the idle threads have ended, no task and no future is pending, and memory stayed flat:
+otherwise it exits with status 1 and says what piled up.
 """
 
 from __future__ import annotations
@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 HERE = Path(__file__).parent
-if __name__ == "__main__":  # run.py sets the path otherwise
-    sys.path[:0] = [str(path) for path in sorted((HERE.parent / "packages").glob("*/src"))]
+sys.path[:0] = [str(path) for path in sorted((HERE.parent / "packages").glob("*/src"))]
 
-from asgi_local import Local
-from asgi_sync import ThreadSensitiveContext, async_to_sync, lowlevel, sync_to_async
+from asgi_local import Local  # noqa: E402  # after the path
+from asgi_sync import ThreadSensitiveContext, async_to_sync, lowlevel, sync_to_async  # noqa: E402
 
 IDLE_TIME = 1.0
 #: What memory may grow by from the second quarter to the last one, as a share. Allocators and caches breathe.
@@ -44,7 +43,7 @@ variable: contextvars.ContextVar[int] = contextvars.ContextVar("variable", defau
 local = Local()
 
 
-class Expected(Exception):
+class ExpectedError(Exception):
     """Raised on purpose."""
 
 
@@ -67,7 +66,7 @@ def work() -> None:
 
 
 def fail() -> None:
-    raise Expected
+    raise ExpectedError
 
 
 async def awork() -> None:
@@ -97,7 +96,7 @@ async def in_context(rng: random.Random) -> None:
 async def failing(rng: random.Random) -> None:
     try:
         await sync_to_async(fail)()
-    except Expected:
+    except ExpectedError:
         pass
 
 
@@ -124,8 +123,8 @@ async def timing_out(rng: random.Random) -> None:
 
 
 KINDS: list[Callable[[random.Random], Awaitable[None]]] = [
-    crossing, crossing, crossing, nested, nested, in_context, in_context, failing, forced, from_a_plain_thread,
-    together, timing_out,
+    crossing, crossing, crossing, nested, nested, in_context, in_context, failing, forced,
+    from_a_plain_thread, together, timing_out,
 ]  # fmt: skip
 
 
@@ -141,10 +140,14 @@ class Soak:
     unexpected: list[Any] = field(default_factory=list)
 
     async def main(self) -> list[str]:
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: self.unexpected.append(context))
+        asyncio.get_running_loop().set_exception_handler(
+            lambda loop, context: self.unexpected.append(context)
+        )
         end = time.monotonic() + self.seconds
         rng = random.Random(self.seed)
-        workers = [asyncio.create_task(self.worker(end, random.Random(rng.random()))) for _ in range(self.tasks)]
+        workers = [
+            asyncio.create_task(self.worker(end, random.Random(rng.random()))) for _ in range(self.tasks)
+        ]
         watch = asyncio.create_task(self.watch(end))
         await asyncio.wait_for(asyncio.gather(*workers), self.seconds + 60)
         await watch
@@ -194,10 +197,15 @@ class Soak:
         """Return what is wrong, line by line."""
         wrong = [f"unexpected: {what!r}" for what in self.unexpected[:5]]
         quarter = len(self.samples) // 4
-        for name, index, allowed in (("memory", 0, ALLOWED_GROWTH), ("threads", 1, 0.5), ("descriptors", 2, 0.5)):
+        for name, index, allowed in (
+            ("memory", 0, ALLOWED_GROWTH),
+            ("threads", 1, 0.5),
+            ("descriptors", 2, 0.5),
+        ):
             early = statistics.median(sample[index] for sample in self.samples[quarter : 2 * quarter])
             late = statistics.median(sample[index] for sample in self.samples[-quarter:])
-            print(f"{name}: {early:,.0f} in the second quarter, {late:,.0f} in the last one ({late / early - 1:+.1%})")
+            growth = late / early - 1
+            print(f"{name}: {early:,.0f} in the second quarter, {late:,.0f} in the last one ({growth:+.1%})")
             if late > early * (1 + allowed):
                 wrong.append(f"{name} grew from {early:,.0f} to {late:,.0f}")
         return wrong
@@ -210,10 +218,12 @@ def pending() -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--tasks", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=None, help="of the random numbers (default: a new one, printed)")
+    parser.add_argument("--seed", type=int, help="of the random numbers (default: a new one, printed)")
     options = parser.parse_args()
     if options.seconds < 8:
         parser.error("--seconds must be 8 or more, to have quarters to compare")

@@ -30,6 +30,7 @@ def main() -> None:
     results += [run("mypy", *sources, folder) for folder in type_tests]
     results.append(run("mypy", "tools"))
     results.append(run("mypy", "examples/guestbook"))
+    results.append(run("pyright", "examples/guestbook"))
     sys.exit(0 if all(results) else 1)
 
 

@@ -1,8 +1,8 @@
 """Interleaved rounds in one process.
 
-Absolute times drift with the machine: another guest on the host, a change of the clock. So all subjects of a
-comparison take turns within each round, the ratio is formed within the round, and the median over the rounds is what
-counts; the spread says how far to trust it.
+Absolute times drift with the machine: another guest on the host, a change of the clock. So all subjects of
+a comparison take turns within each round, the ratio is formed within the round, and the median over the
+rounds is what counts; the spread says how far to trust it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import statistics
+import time
 import timeit
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,13 +20,22 @@ from typing import Any
 Subject = Callable[[int], float]
 
 
-def statement(source: str, names: Mapping[str, Any], setup: str = "pass") -> Subject:
-    """Return a subject that times *source*, as ``timeit`` does, with *names* as its globals."""
-    return timeit.Timer(source, setup, globals=dict(names)).timeit
+def statement(
+    source: str,
+    names: Mapping[str, Any],
+    setup: str = "pass",
+    timer: Callable[[], float] = time.perf_counter,
+) -> Subject:
+    """Return a subject that times *source*, as ``timeit`` does, with *names* as its globals.
+
+    What only computes may use ``time.thread_time`` as *timer*: that does not count the time in which another
+    process had the core. What waits, or uses other threads, must not.
+    """
+    return timeit.Timer(source, setup, timer, dict(names)).timeit
 
 
 def coroutine(function: Callable[[int], Awaitable[float]]) -> Subject:
-    """Return a subject that runs ``await function(n)``, which returns its own seconds, on a fresh event loop."""
+    """Return a subject that runs ``await function(n)``, which returns seconds, on a fresh event loop."""
 
     def measure(n: int) -> float:
         async def main() -> float:
@@ -52,7 +62,7 @@ def pinned(core: int | None) -> Iterator[None]:
 
 @dataclass
 class Comparison:
-    """What was measured of one thing, for all subjects. Times are seconds for one repetition, a list per subject."""
+    """What was measured of one thing: per subject, and per round, the seconds for one repetition."""
 
     title: str
     pinned: bool
@@ -61,7 +71,9 @@ class Comparison:
 
     def ratios(self, peer: str) -> list[float]:
         """Return, round by round, how many times longer *peer* took than we did."""
-        return [theirs / ours for theirs, ours in zip(self.seconds[peer], self.seconds[self.ours], strict=True)]
+        return [
+            theirs / ours for theirs, ours in zip(self.seconds[peer], self.seconds[self.ours], strict=True)
+        ]
 
 
 class Bench:
@@ -130,5 +142,3 @@ class Bench:
 def summary(ratios: list[float]) -> dict[str, float]:
     """Return median, lowest and highest of *ratios*."""
     return {"median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}
-
-

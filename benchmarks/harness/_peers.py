@@ -1,8 +1,8 @@
 """Peers: installed into folders of their own, and imported side by side.
 
-asgiref, asgire and this project's asgiref-meta all install a package named ``asgiref``. Each peer therefore goes into
-its own folder, and is taken out of ``sys.modules`` again as soon as it is imported; what it imported keeps working,
-because its modules hold references to each other.
+asgiref, asgire and this project's asgiref-meta all install a package named ``asgiref``. Each peer therefore
+goes into its own folder, and is taken out of ``sys.modules`` again as soon as it is imported; it keeps
+working, because its modules hold references to each other.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 
 class Peer(NamedTuple):
@@ -55,7 +57,9 @@ def install_peer(name: str) -> Path:
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     uv = shutil.which("uv")
-    installer = [uv, "pip", "install", "--python", sys.executable] if uv else [sys.executable, "-m", "pip", "install"]
+    installer = (
+        [uv, "pip", "install", "--python", sys.executable] if uv else [sys.executable, "-m", "pip", "install"]
+    )
     subprocess.run([*installer, "--quiet", "--target", str(partial), *requirements], check=True)
     partial.rename(folder)
     return folder
@@ -94,7 +98,9 @@ def installed_version(name: str) -> str:
     """Return the version of a peer that is installed."""
     for metadata in install_peer(name).glob("*.dist-info/METADATA"):
         fields = dict(
-            line.split(": ", 1) for line in metadata.read_text(encoding="utf-8").split("\n\n")[0].splitlines() if ": " in line
+            line.split(": ", 1)
+            for line in metadata.read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+            if ": " in line
         )
         if fields["Name"].lower() == name:
             return fields["Version"]

@@ -79,7 +79,8 @@ def headline(result: dict[str, Any]) -> str:
     extra = ", free-threaded" if about["free_threaded"] else ""
     extra += ", -X thread_inherit_context=1" if about["thread_inherit_context"] else ""
     peers = ", ".join(f"{name} {version}" for name, version in about["peers"].items())
-    return f"{result['name']}: {about['implementation']} {about['python']}{extra}; {about['machine']}; {about['date']}; {peers}"
+    machine = f"{about['implementation']} {about['python']}{extra}; {about['machine']}"
+    return f"{result['name']}: {machine}; {about['date']}; {peers}"
 
 
 def markdown(result: dict[str, Any]) -> str:

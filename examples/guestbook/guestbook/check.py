@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,7 +38,7 @@ class Served:
     process: subprocess.Popen[str]
     netloc: str
     log: Path
-    listeners: list[Listener] = field(default_factory=list)
+    listeners: list[Listener] = field(default_factory=list[Listener])
 
     def listen(self, after: int = 0) -> Listener:
         listener = Listener(self.netloc, after)
@@ -47,7 +47,7 @@ class Served:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Served]:
+def serving(folder: Path) -> Generator[Served]:
     """A guestbook in a process of its own."""
     log = folder / "log"
     database = str(folder / "guestbook.sqlite3")
@@ -90,8 +90,12 @@ def two_people_talk(served: Served, findings: Findings) -> str:
 def a_crowd_comes(served: Served, findings: Findings) -> None:
     """Many write at once; everybody hears everything, also who comes late, and who comes back."""
     names = [f"Visitor-{number % AT_ONCE}" for number in range(CONCURRENT_ENTRIES)]
+
+    def sign(name: str) -> int:
+        return Browser(served.netloc, name).sign("Hello!")[0]
+
     with ThreadPoolExecutor(AT_ONCE) as people:
-        statuses = list(people.map(lambda name: Browser(served.netloc, name).sign("Hello!")[0], names))
+        statuses = list(people.map(sign, names))
     all_taken = statuses == [303] * CONCURRENT_ENTRIES
     findings.expect(all_taken, f"visitors sign {CONCURRENT_ENTRIES} times, {AT_ONCE} at once")
     total = 2 * (2 + CONCURRENT_ENTRIES)  # each entry is answered

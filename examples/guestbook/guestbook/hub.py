@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from asgi_sync import sync_to_async
@@ -52,7 +52,7 @@ class Hub:
         self._followers: set[Follower] = set()
 
     @contextmanager
-    def follow(self, seen: int) -> Iterator[Follower]:
+    def follow(self, seen: int) -> Generator[Follower]:
         follower = Follower(self._store, seen)
         self._followers.add(follower)
         try:

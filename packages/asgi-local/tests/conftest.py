@@ -7,11 +7,16 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from asgi_local import Local
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# A loaded machine is no failure.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 # How often a race is run: hundreds of times where STRESS is set.
 REPEAT = 500 if os.environ.get("STRESS") else 30

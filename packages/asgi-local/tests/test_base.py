@@ -104,13 +104,15 @@ def test_reserved_names_are_refused(local: Local, name: str) -> None:
 
 
 def test_names_that_the_implementation_uses_are_free(local: Local) -> None:
-    names = "_storage _lock var get cell home states limit methods held in_task mine".split()
+    names = ["_storage", "_lock", "var", "get", "cell", "home", "states", "limit", "held", "in_task", "mine"]
     for number, name in enumerate(names):
         setattr(local, name, number)
     assert [getattr(local, name) for name in names] == list(range(len(names)))
 
 
-@given(st.text(string.ascii_letters + "_é0", min_size=1).filter(lambda name: name not in RESERVED), st.booleans())
+@given(
+    st.text(string.ascii_letters + "_é0", min_size=1).filter(lambda name: name not in RESERVED), st.booleans()
+)
 def test_any_other_name_can_be_set(name: str, thread_critical: bool) -> None:
     local = Local(thread_critical)
     setattr(local, name, name)
@@ -183,7 +185,7 @@ def test_repr_names_but_does_not_show(local: Local) -> None:
 def test_is_not_copied(local: Local, action: Any, used: bool) -> None:
     if used:
         local.x = 1
-    with pytest.raises(TypeError, match="cannot be copied or pickled.*copy or pickle vars"):
+    with pytest.raises(TypeError, match=r"cannot be copied or pickled.*copy or pickle vars"):
         action(local)
 
 

@@ -136,23 +136,24 @@ def test_what_all_threads_held_goes_with_the_local() -> None:
     refs: list[weakref.ref[Thing]] = []
     is_set, may_end = threading.Event(), threading.Event()
 
+    box = [local]
+
     def work() -> None:
-        thing = Thing()
-        local.x = thing
-        refs.append(weakref.ref(thing))
-        del thing
+        box[0].x = Thing()
+        refs.append(weakref.ref(box[0].x))
         is_set.set()
         may_end.wait(20)
 
     thread = threading.Thread(target=work)
     thread.start()
     assert is_set.wait(20)
-    thing = local.x = Thing()
-    refs.append(weakref.ref(thing))
-    del thing, local, work
+    local.x = Thing()
+    refs.append(weakref.ref(local.x))
+    box.clear()
+    del local
     try:
         gc.collect()
-        assert refs[1]() is None
+        assert [ref() for ref in refs] == [None, None]
     finally:
         may_end.set()
         thread.join(20)

@@ -1,7 +1,7 @@
 """A new thread sees nothing of its parent's Local, also where it starts with a copy of its context.
 
-Everything here holds on all builds. What makes it hard is ``-X thread_inherit_context=1``: an interpreter that knows
-the option and runs without it starts itself with it at the end of this module.
+Everything here holds on all builds. What makes it hard is ``-X thread_inherit_context=1``: an interpreter
+that knows the option and runs without it starts itself with it at the end of this module.
 """
 
 from __future__ import annotations
@@ -199,6 +199,83 @@ def test_reading_on_another_thread_does_not_look_like_a_change() -> None:
     assert all(context[var] is value for var, value in mine.items())
 
 
+async def look_in_a_worker(local: Local) -> Any:
+    return await asyncio.to_thread(look, local)
+
+
+def test_a_new_thread_does_not_hand_on_what_it_does_not_see(in_thread: InThread) -> None:
+    """It never looks itself, so its context still has what it inherited."""
+    local = Local()
+    local.x = "parent"
+    assert in_thread(lambda: asyncio.run(look_in_a_worker(local))) == {}
+
+    async def main() -> Any:
+        local.x = "task"
+        return in_thread(lambda: asyncio.run(look_in_a_worker(local)))
+
+    assert asyncio.run(main()) == {}
+
+
+def test_a_pool_job_does_not_hand_on_what_another_request_left() -> None:
+    local = Local()
+
+    async def request(pool: ThreadPoolExecutor, name: str | None) -> None:
+        if name is not None:
+            local.x = name
+        loop = asyncio.get_running_loop()
+        assert await loop.run_in_executor(pool, lambda: asyncio.run(look_in_a_worker(local))) == {}
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        asyncio.run(request(pool, "first"))
+        asyncio.run(request(pool, "second"))
+        asyncio.run(request(pool, None))
+
+
+def test_to_thread_from_a_loop_within_to_thread() -> None:
+    local = Local()
+
+    async def main() -> Any:
+        local.x = 1
+        return await asyncio.to_thread(lambda: asyncio.run(look_in_a_worker(local)))
+
+    assert asyncio.run(main()) == {"x": 1}
+
+
+def test_idle_threads_that_inherited_do_not_matter(in_thread: InThread) -> None:
+    local = Local()
+    may_end = threading.Event()
+
+    async def main() -> Any:
+        local.x = 1
+        threads = [threading.Thread(target=may_end.wait, args=(60,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            return [await look_in_a_worker(local) for _ in range(3)]
+        finally:
+            may_end.set()
+            for thread in threads:
+                thread.join(20)
+
+    assert asyncio.run(main()) == [{"x": 1}] * 3
+
+
+def test_to_thread_from_the_other_side_of_a_bridge(in_thread: InThread) -> None:
+    local = Local()
+    local.x = 1
+    assert send(in_thread, lambda: asyncio.run(look_in_a_worker(local))) == {"x": 1}
+
+
+def test_to_thread_of_what_a_bridge_wrote_back(in_thread: InThread) -> None:
+    local = Local()
+
+    def thread() -> Any:
+        send(in_thread, lambda: setattr(local, "x", 1))
+        return asyncio.run(look_in_a_worker(local))
+
+    assert in_thread(thread) == {"x": 1}
+
+
 def send(in_thread: InThread, function: Callable[[], Any], ask: bool = True) -> Any:
     """Cross to another thread and back as asgi-sync does."""
     if ask:
@@ -315,7 +392,17 @@ def test_a_thread_that_threading_did_not_start_sees_what_it_is_given() -> None:
     sys.version_info < (3, 14) or CONTEXT_IS_INHERITED, reason="runs this module with the option"
 )
 def test_with_inherited_contexts() -> None:
-    command = [sys.executable, "-X", "thread_inherit_context=1", "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    command = [
+        sys.executable,
+        "-X",
+        "thread_inherit_context=1",
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        __file__,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=110, env=os.environ, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "skipped" not in done.stdout.replace("1 skipped", "")

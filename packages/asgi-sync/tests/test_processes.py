@@ -170,6 +170,8 @@ def test_a_forked_child_ends_by_itself(run_program: RunProgram) -> None:
         + """
 use_everything()
 import os, signal, sys
+faulthandler.cancel_dump_traceback_later()  # the end of the child would wait for its thread
+signal.alarm(30)
 pid = os.fork()
 if pid == 0:
     signal.alarm(10)

@@ -38,7 +38,6 @@ def test_an_async_to_sync_wrapper_has_the_metadata_of_its_function() -> None:
     assert wrapper.__module__ == __name__
     assert wrapper.__doc__ == "Put three things into a list."
     assert wrapper.__wrapped__ is coroutine_function  # type: ignore[attr-defined]
-    assert wrapper.__annotations__ == coroutine_function.__annotations__
 
 
 def test_the_signature_of_an_async_to_sync_wrapper() -> None:

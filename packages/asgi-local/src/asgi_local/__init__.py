@@ -1,6 +1,7 @@
 """A threading.local that also follows asyncio tasks."""
 
-from . import _critical as _critical, _default as _default  # each makes its kind of Local known
+from . import _critical as _critical  # each makes its kind of Local known
+from . import _default as _default
 from ._base import Local
 
 __all__ = ["Local"]

@@ -7,29 +7,65 @@ from typing import TYPE_CHECKING, Any, NoReturn, final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Names that Python itself looks up on an object, and the one that asgiref refuses.
-RESERVED = frozenset(dir(object)) | {"__dict__", "__slots__", "__weakref__", "__del__", "__iter__", "__call__", "_data"}
-
 # object's own look-up: finds what the class has, and raises Python's own AttributeError for all else.
 plain_getattr = object.__getattribute__
 
 
 @final
 class Local:
-    """TODO"""
+    """A namespace like ``threading.local`` that also follows asyncio tasks.
+
+    Set, read and delete any attribute. In sync code the values belong to the thread, as with
+    ``threading.local``. In a task they belong to the task, as with ``contextvars``: awaited code shares
+    them, a new task starts with what its creator held, and what it changes is its own. Code that
+    ``asyncio.to_thread`` runs sees the values of the task that called it; asgi-sync's ``sync_to_async`` and
+    ``async_to_sync`` carry the values over, and changes back. A new thread begins with nothing, whatever
+    started it.
+
+    A Local may be used from all threads and loops at the same time. What it holds is dropped when the
+    Local is.
+
+    Args:
+        thread_critical: keep the values strictly on their thread, for what must not leave it (a database
+            handle, say). In sync code that is ``threading.local``. In a task, the values belong to the thread
+            *and* the task: they are not carried to another thread, and not shared with its sync code.
+
+    Raises:
+        TypeError: a subclass was called, or the Local is to be copied or pickled.
+        AttributeError: the attribute is not set here; or the name to set is one that Python itself uses (such
+            as ``__class__``), or ``_data``, which asgiref refuses.
+
+    ``vars(local)`` is a copy of what is held here, iteration gives its names, ``repr`` shows the names only.
+    The contract is that of ``asgiref.local.Local``; where it differs is in the README.
+
+    >>> import asyncio, threading
+    >>> from asgi_local import Local
+    >>> request = Local()
+    >>> request.user = "ada"
+    >>> async def view():
+    ...     request.user = "grace"  # seen in this task only
+    ...     return await asyncio.to_thread(lambda: request.user)
+    >>> asyncio.run(view())
+    'grace'
+    >>> request.user
+    'ada'
+    >>> thread = threading.Thread(target=lambda: print(vars(request)))
+    >>> thread.start(); thread.join()
+    {}
+    """
 
     __slots__ = ()
 
     def __new__(cls, thread_critical: bool = False) -> Local:
         if cls is not Local:
             raise TypeError(
-                f"Local cannot be subclassed, and {cls.__qualname__} is a subclass: Local() gives an object of one of "
-                "two specialised classes; keep a Local in an attribute of your class instead"
+                f"Local cannot be subclassed, and {cls.__qualname__} is a subclass: Local() gives an object "
+                "of one of two specialised classes; keep a Local in an attribute of your class instead"
             )
         return object.__new__(kinds[bool(thread_critical)])
 
     def __init__(self, thread_critical: bool = False) -> None:
-        """TODO"""
+        """See the class."""
 
     if TYPE_CHECKING:
 
@@ -53,10 +89,15 @@ class Local:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError(
-            "a Local cannot be copied or pickled: what it holds belongs to the threads and tasks that set it; "
-            "copy or pickle vars(local), the values that are visible here"
+            "a Local cannot be copied or pickled: what it holds belongs to the threads and tasks that set "
+            "it; copy or pickle vars(local), the values that are visible here"
         )
 
+
+# Names that Python itself looks up on an object, those that the kinds use, and the one that asgiref refuses.
+RESERVED = frozenset(dir(Local)) | frozenset(
+    ["__weakref__", "__del__", "__call__", "__asgi_local_values__", "__asgi_local_methods__", "_data"]
+)
 
 # thread_critical -> class; filled by the modules of the two.
 kinds: dict[bool, type[Local]] = {}
@@ -64,14 +105,16 @@ kinds: dict[bool, type[Local]] = {}
 
 def values(local: Local) -> dict[str, Any]:
     """Return a copy of what *local* holds here."""
-    held: dict[str, Any] = type(local).__asgi_local_values__(local)  # type: ignore[attr-defined]  # the kinds have it
+    kind: Any = type(local)
+    held: dict[str, Any] = kind.__asgi_local_values__(local)
     return held
 
 
 def check_name(local: Local, name: str) -> None:
     """Raise for a name that is not for users."""
     if name in RESERVED:
-        raise AttributeError(f"cannot set or delete {name!r} on a Local: the name is reserved", name=name, obj=local)
+        message = f"cannot set or delete {name!r} on a Local: the name is reserved"
+        raise AttributeError(message, name=name, obj=local)
 
 
 def missing(local: Local | None, name: str) -> NoReturn:

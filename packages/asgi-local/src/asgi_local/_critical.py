@@ -1,4 +1,4 @@
-"""A Local that never leaves its thread: a ``threading.local`` in sync code, and per task as well in a task."""
+"""A Local that never leaves its thread: ``threading.local`` in sync code, and per task as well in a task."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from ._lane import Lanes
 from ._state import Cells, Held
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextvars import ContextVar
+    from collections.abc import Callable, Mapping
 
 
 class ThreadCriticalLocal(Local):  # type: ignore[misc]  # final is for users
@@ -39,11 +38,19 @@ kinds[True] = ThreadCriticalLocal
 _cells = Cells()
 
 
-class _CellOfThread:
-    """A cell for the tasks of one thread; goes with the thread or with the Local, whichever ends first."""
+class _OfTasks:
+    """What the tasks of one thread hold; goes with the thread or with the Local, whichever ends first."""
+
+    __slots__ = ("cell", "get")
 
     def __init__(self) -> None:
         self.cell = _cells.borrow()
+        self.get = self.cell.var.get
+
+    def put(self, held: Held) -> None:
+        """Make *held* what the present task holds."""
+        self.cell.track(held)
+        self.cell.var.set(held)
 
     def __del__(self) -> None:
         self.cell.empty()
@@ -55,16 +62,22 @@ class _OfThread(threading.local):
 
     def __init__(self) -> None:
         self.held: dict[str, Any] = {}
-        self.of_tasks: _CellOfThread | None = None
-        self.in_task: Callable[[], dict[str, Any]] = dict
+        self.tasks: _OfTasks | None = None
+        # Called with what to return if the present task holds nothing.
+        self.in_task: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _nothing
 
-    def set_in_task(self, held: Held) -> None:
-        if self.of_tasks is None:
-            self.of_tasks = _CellOfThread()
-            var: ContextVar[Held] = self.of_tasks.cell.var
-            self.in_task = var.get
-        self.of_tasks.cell.track(held)
-        self.of_tasks.cell.var.set(held)
+    def start_tasks(self) -> _OfTasks:
+        """Make room for what tasks hold."""
+        tasks = self.tasks = _OfTasks()
+        self.in_task = tasks.get
+        return tasks
+
+
+def _nothing(default: Mapping[str, Any]) -> Mapping[str, Any]:
+    return default
+
+
+_EMPTY: dict[str, Any] = {}  # never written to
 
 
 class _ThreadStore:
@@ -84,20 +97,15 @@ def _build() -> tuple[_ThreadStore, dict[str, Any]]:
         nonlocal mine
         mine = _OfThread()
 
-    def values(_: Local) -> dict[str, Any]:
-        if running_loop() is None:
-            return dict(mine.held)
-        try:
-            return dict(mine.in_task())
-        except LookupError:
-            return {}
+    def here() -> Mapping[str, Any]:
+        return mine.held if running_loop() is None else mine.in_task(_EMPTY)
 
     def get_attribute(self: Local, name: str) -> Any:
         try:
             if running_loop() is None:
                 return mine.held[name]
-            return mine.in_task()[name]
-        except LookupError:  # this name is not set, or nothing is in this task
+            return mine.in_task(_EMPTY)[name]
+        except KeyError:
             pass
         return plain_getattr(self, name)
 
@@ -107,19 +115,24 @@ def _build() -> tuple[_ThreadStore, dict[str, Any]]:
         if running_loop() is None:
             mine.held[name] = value
         else:
-            held = Held(values(self))
+            tasks = mine.tasks or mine.start_tasks()
+            held = Held(tasks.get(_EMPTY))
             held[name] = value
-            mine.set_in_task(held)
+            tasks.put(held)
 
     def delete_attribute(self: Local, name: str) -> None:
-        held = values(self)
-        if name not in held:
+        if name not in here():
             missing(self, name)
         if running_loop() is None:
             del mine.held[name]
         else:
+            tasks = mine.tasks or mine.start_tasks()
+            held = Held(tasks.get(_EMPTY))
             del held[name]
-            mine.set_in_task(Held(held))
+            tasks.put(held)
+
+    def values(_: Local) -> dict[str, Any]:
+        return dict(here())
 
     return _ThreadStore(renew), {
         "__getattribute__": get_attribute,

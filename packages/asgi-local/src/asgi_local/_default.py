@@ -41,7 +41,7 @@ DefaultLocal.__name__ = "Local"
 kinds[False] = DefaultLocal
 
 
-class _StandIn(DefaultLocal):
+class _StandIn(DefaultLocal):  # type: ignore[misc]  # as above
     """Answers for a Local where a state has no such name: with what all objects have, or AttributeError.
 
     A state outlives its Local and must not keep it alive, so it cannot ask the Local itself; and only C
@@ -49,9 +49,6 @@ class _StandIn(DefaultLocal):
     """
 
     __slots__ = ("__asgi_local_methods__",)
-
-    def __init__(self, methods: dict[str, Any]) -> None:
-        object.__setattr__(self, "__asgi_local_methods__", methods)
 
     def __setattr__(self, name: str, value: Any) -> None:
         plain_getattr(self, "__asgi_local_methods__")["__setattr__"](self, name, value)
@@ -112,8 +109,8 @@ def _build() -> tuple[Cell, dict[str, Any]]:
         "__delattr__": delete_attribute,
         "__asgi_local_values__": values,
     }
-    stand_in: _StandIn = object.__new__(_StandIn)
-    stand_in.__init__(methods)  # type: ignore[misc]  # Local() gives no other class
+    stand_in = object.__new__(_StandIn)
+    object.__setattr__(stand_in, "__asgi_local_methods__", methods)
     look_further = partial(getattr, stand_in)
     return cell, methods
 

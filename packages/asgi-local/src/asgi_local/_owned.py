@@ -38,9 +38,12 @@ def build_owned() -> tuple[Cell, dict[str, Any]]:
         return plain_getattr(self, name)
 
     def copy_of_visible() -> OwnedState:
-        seen = visible(var)
+        home = here.home
+        seen = get(None)
+        if seen is None or seen.home is not home:
+            seen = visible(var)
         state = OwnedState() if seen is None else OwnedState(seen)
-        state.home = here.home
+        state.home = home
         return state
 
     def set_attribute(self: Local, name: str, value: Any) -> None:

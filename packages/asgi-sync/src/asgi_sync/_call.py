@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 from asgi_local.lowlevel import CONTEXT_IS_INHERITED
 
 from ._context import arrived
+from ._frame import Frame, waiting_frame
+from ._home import home_of_this_thread
 from ._inbox import inbox_of
-from ._state import process, public_thread, thread
+from ._state import process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._frame import Frame
+    from ._home import Home
 
 
 class Tasks(list["asyncio.Task[Any]"]):
@@ -35,28 +37,19 @@ class Call:
     the loop's thread.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_claim",
-        "abandoned",
-        "args",
-        "baseline",
-        "context",
-        "error",
-        "exception",
-        "executor",
-        "frame",
-        "func",
-        "future",
-        "inbox",
-        "kwargs",
-        "loop",
-        "outer_frame",
-        "result",
-        "sensitive",
-        "settled",
-        "taken",
-    )
+    #: The foreign executor that was asked to run it, if any.
+    executor: object = None
+    #: The frame in which the call's own sync code waits for a coroutine at this moment.
+    frame: Frame | None = None
+    #: What became of it.
+    result: Any = None
+    error: BaseException | None = None
+    #: The loop knows that it has ended.
+    settled = False
+    #: The task does not wait for it any more.
+    abandoned = False
+    #: A thread of ours runs it: for `thread_handler`, which must not ask again.
+    taken = False
 
     def __init__(
         self,
@@ -64,32 +57,24 @@ class Call:
         context: Context,
         exception: BaseException | None,
         sensitive: bool,
-        outer_frame: Frame | None,
         func: Callable[..., Any],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> None:
         self.loop = loop
         self.context = context
+        #: The context as it was when the call began.
         self.baseline = context.copy()
+        #: What the caller was handling.
         self.exception = exception
         self.sensitive = sensitive
         #: The waiting frame whose coroutine makes this call, directly or not.
-        self.outer_frame = outer_frame
+        self.outer_frame = waiting_frame.get()
         self.func = func
         self.args = args
         self.kwargs = kwargs
-        #: The foreign executor that was asked to run it, if any.
-        self.executor: object = None
-        #: The frame in which the call's own sync code waits for a coroutine at this moment.
-        self.frame: Frame | None = None
         self.future = loop.create_future()
         self.inbox = inbox_of(loop)
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.settled = False
-        self.abandoned = False
-        self.taken = False
         self._claim = allocate_lock()
 
     def __repr__(self) -> str:
@@ -106,24 +91,38 @@ class Call:
         """Whether a thread runs it, or never will."""
         return self._claim.locked()
 
-    def run(self) -> None:
+    def is_for(self, frame: object) -> bool:
+        """Whether this waiting frame's own coroutine asks for it."""
+        return self.outer_frame is frame
+
+    def run(self, home: Home) -> None:
         """Run it, on the thread that was chosen, and tell the loop."""
         __traceback_hide__ = True
-        if not self.begin():
+        if not self._claim.acquire(False):
             return
-        self.taken = True
+        values = home.values
+        outer_call, outer_loop = home.call, values.get("main_event_loop")
+        home.call = self
+        values["main_event_loop"] = self.loop
+        values["main_event_loop_pid"] = process.pid
         try:
-            self.result = self.invoke()
+            if self.exception is None and not CONTEXT_IS_INHERITED:
+                self.result = self.context.run(self.func, *self.args, **self.kwargs)
+            else:
+                self.result = self._run_with_care()
         except BaseException as error:
             self.error = without_our_frames(error)
+        # The thread may be somebody else's, a main thread that serves its own coroutine for one: a loop that stays
+        # behind would be taken for a parent there (asgiref issues 525, 545).
+        home.call = outer_call
+        values["main_event_loop"] = outer_loop
         self.inbox.post(self)
 
-    def invoke(self) -> Any:
+    def _run_with_care(self) -> Any:
         __traceback_hide__ = True
-        if CONTEXT_IS_INHERITED:
-            return on_thread(self.loop, self.exception, None, self, self.context.run, (self._arrive,), {})
-        args = (self.func, *self.args)
-        return on_thread(self.loop, self.exception, None, self, self.context.run, args, self.kwargs)
+        if self.exception is None:
+            return self.context.run(self._arrive)
+        return while_handling(self.exception, self.context.run, (self._arrive,), {})
 
     def _arrive(self) -> Any:
         __traceback_hide__ = True
@@ -193,21 +192,28 @@ class HandledCall(Call):
     a bound `Context.run` and, to run in it, a partial of the callable.
     """
 
-    __slots__ = ("_handler", "_job")
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._handler: Any = None
-        self._job: Any = None
+    _handler: Any = None
+    _job: Any = None
 
     def prepare(self, thread_handler: Callable[..., Any], exc_info: Any) -> None:
         child = functools.partial(self.func, *self.args, **self.kwargs)
         run = self._function_that_arrives() if CONTEXT_IS_INHERITED else self.context.run
         self._handler = functools.partial(thread_handler, self.loop, exc_info, Tasks(self), run, child)
 
-    def invoke(self) -> Any:
+    def run(self, home: Home) -> None:
+        """Run it on one of our threads, which may be lent by a waiting frame if the executor is slower."""
         __traceback_hide__ = True
-        return self._handler()
+        if not self.begin():
+            return
+        self.taken = True
+        try:
+            self.result = self._handler()
+        except BaseException as error:
+            self.error = without_our_frames(error)
+        job = self._job
+        if job is not None:
+            job.cancel()
+        self.inbox.post(self)
 
     def release(self) -> None:
         super().release()
@@ -250,13 +256,6 @@ class HandledCall(Call):
                 del error  # its traceback may hold this frame
         self.inbox.post(self)
 
-    def run(self) -> None:
-        """Run it on a thread that is lent, unless its executor was faster."""
-        super().run()
-        job = self._job
-        if self.taken and job is not None:
-            job.cancel()
-
     def _function_that_arrives(self) -> Callable[[Callable[[], Any]], Any]:
         def run_in_context(child: Callable[[], Any]) -> Any:
             __traceback_hide__ = True
@@ -281,14 +280,12 @@ def on_thread(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
-    """Run `func` on this thread so that `async_to_sync` in it finds the way back to `loop`."""
+    """What `Call.run` does around the function, for a `thread_handler` on any thread."""
     __traceback_hide__ = True
-    values = public_thread.__dict__
-    outer_call = thread.call
-    outer_loop = values.get("main_event_loop")
-    outer_pid = values.get("main_event_loop_pid")
-    outer_tasks = values.get("task_context")
-    thread.call = call
+    home = home_of_this_thread()
+    values = home.values
+    outer_call, outer_loop, outer_tasks = home.call, values.get("main_event_loop"), values.get("task_context")
+    home.call = call
     values["main_event_loop"] = loop
     values["main_event_loop_pid"] = process.pid
     values["task_context"] = tasks
@@ -297,11 +294,8 @@ def on_thread(
             return func(*args, **kwargs)
         return while_handling(exception, func, args, kwargs)
     finally:
-        # The thread may be somebody else's, a main thread that serves its own coroutine for one: a loop that stays
-        # behind would be taken for a parent there (asgiref issues 525, 545).
-        thread.call = outer_call
+        home.call = outer_call
         values["main_event_loop"] = outer_loop
-        values["main_event_loop_pid"] = outer_pid
         values["task_context"] = outer_tasks
 
 

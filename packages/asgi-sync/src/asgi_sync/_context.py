@@ -15,6 +15,7 @@ from typing import Any
 from asgi_local.lowlevel import CONTEXT_IS_INHERITED, adopt
 
 _MISSING: Any = object()
+_referents = gc.get_referents
 
 # In CPython a Context is one pointer to an immutable hash trie: two contexts that share it have the same variables,
 # whatever their number. No method tells, but the garbage collector's view of the object does; the trie is its last
@@ -27,10 +28,10 @@ _TRIE = "hamt"
 def _trie_is_visible() -> bool:
     context = Context()
     for subject in (lambda: context, lambda: context.run(lambda: context)):
-        referents = gc.get_referents(subject())
+        referents = _referents(subject())
         if not referents or type(referents[-1]).__name__ != _TRIE:
             return False
-    return gc.get_referents(context)[-1] is gc.get_referents(context.copy())[-1]
+    return _referents(context)[-1] is _referents(context.copy())[-1]
 
 
 _LOOK_AT_TRIE = not _FREE_THREADED and _trie_is_visible()
@@ -40,17 +41,13 @@ _MANY = 64
 
 def changed_variables(context: Context, baseline: Context) -> list[tuple[ContextVar[Any], Any]]:
     """The variables, with their values, that `context` holds and `baseline` does not hold the same."""
-    if _LOOK_AT_TRIE:
-        trie, old_trie = gc.get_referents(context)[-1], gc.get_referents(baseline)[-1]
-        if trie is old_trie:
-            return []
-        if len(context) > _MANY:
-            candidates = _candidates([trie], [old_trie])
-            return [
-                (variable, context[variable])
-                for variable in candidates
-                if variable in context and context[variable] is not baseline.get(variable, _MISSING)
-            ]
+    if _LOOK_AT_TRIE and len(context) > _MANY:
+        candidates = _candidates(_referents(context)[-1:], _referents(baseline)[-1:])
+        return [
+            (variable, context[variable])
+            for variable in candidates
+            if variable in context and context[variable] is not baseline.get(variable, _MISSING)
+        ]
     get = baseline.get
     return [(variable, value) for variable, value in context.items() if get(variable, _MISSING) is not value]
 
@@ -69,7 +66,7 @@ def _candidates(new: list[Any], old: list[Any]) -> set[ContextVar[Any]]:
         old = _children([node for node in old if id(node) not in kept])
         children: list[Any] = []
         for node in fresh:
-            for referent in gc.get_referents(node):
+            for referent in _referents(node):
                 if isinstance(referent, ContextVar):
                     found.add(referent)
                 elif type(referent).__name__.startswith(_TRIE):
@@ -82,7 +79,7 @@ def _children(nodes: list[Any]) -> list[Any]:
     return [
         referent
         for node in nodes
-        for referent in gc.get_referents(node)
+        for referent in _referents(node)
         if type(referent).__name__.startswith(_TRIE)
     ]
 
@@ -92,6 +89,8 @@ def write_back(context: Context, baseline: Context) -> bool:
 
     Returns whether anything was.
     """
+    if _LOOK_AT_TRIE and _referents(context)[-1] is _referents(baseline)[-1]:
+        return False
     changes = changed_variables(context, baseline)
     for variable, value in changes:
         variable.set(value)

@@ -7,47 +7,84 @@ So work never waits behind a thread that sits idle, whichever frame it was meant
 from __future__ import annotations
 
 import threading
+from collections import deque
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
 
-from ._state import process, thread
+from ._state import process, public_thread, thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ._call import Call
     from ._stall import StallWatch
+
+
+#: So many frames that wait on one thread do any work that comes; those above only their own. Each may be a request
+#: with its middleware, and Python's stack is limited to a thousand calls.
+SHALLOW = 8
+#: Seconds after which a frame above does other work as well, if nothing else happens, up to this many frames.
+PATIENCE = 0.05
+DEEP = 24
 
 
 class Work(Protocol):
     """What a home's queue holds."""
 
-    def run(self) -> None:
-        """Do it, on the home's thread. Raises nothing: the outcome goes to whoever waits for it."""
+    def run(self, home: Home) -> None:
+        """Do it, on that home's thread. Raises nothing: the outcome goes to whoever waits for it."""
+
+    def is_for(self, frame: object) -> bool:
+        """Whether this waiting frame's own coroutine asks for it."""
 
 
 class Home:
     """A thread's queue of work, open as long as something on that thread serves it."""
 
-    __slots__ = ("_generation", "_lock", "_queue", "_servers", "owner", "running", "served", "thread", "watch")
+    __slots__ = (
+        "__weakref__",
+        "_deferred",
+        "_frames",
+        "_lock",
+        "_queue",
+        "_servers",
+        "call",
+        "is_open",
+        "running",
+        "served",
+        "thread",
+        "values",
+        "watch",
+    )
+    #: What `SyncToAsync.threadlocal` holds on the thread.
+    values: dict[str, Any]
 
     def __init__(self, owner: threading.Thread) -> None:
         self.thread = owner
-        #: Who lends the thread, told apart by identity: an executor, for its worker.
-        self.owner: object = None
+        #: Whether work that is submitted will be done.
+        self.is_open = False
+        #: The sync call that the thread is running for a coroutine, if any.
+        self.call: Call | None = None
         #: The work that the thread is doing, outermost first: a waiting frame below may do other work above.
         self.running: Work | None = None
         #: How much work has been started, for whoever watches whether the thread moves on.
         self.served = 0
         self.watch: StallWatch | None = None
         self._queue: SimpleQueue[Work | None] = SimpleQueue()
+        #: Work that was found too deep in the stack, for the frames further down.
+        self._deferred: deque[Work] = deque()
+        #: How many frames wait on the thread, one upon the other.
+        self._frames = 0
         self._lock = threading.Lock()
         self._servers = 0
-        self._generation = process.generation
+        _homes.add(self)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether work that is submitted will be done."""
-        return self._servers > 0 and self._generation is process.generation
+    def settle_in(self) -> None:
+        """To be called on the home's thread, once, before it serves."""
+        thread.home = self
+        self.values = public_thread.__dict__
 
     @property
     def is_here(self) -> bool:
@@ -57,7 +94,7 @@ class Home:
     @property
     def waiting(self) -> int:
         """About how much work waits."""
-        return self._queue.qsize()
+        return self._queue.qsize() + len(self._deferred)
 
     def submit(self, work: Work) -> bool:
         """Queue the work; `False` if nobody serves this queue (any more). From any thread."""
@@ -80,51 +117,74 @@ class Home:
         """The running thread begins to serve."""
         with self._lock:
             self._servers += 1
+            self.is_open = True
 
     def leave(self) -> None:
         """The running thread ends serving. The last one to leave does all that is still queued."""
         with self._lock:
             self._servers -= 1
             last = self._servers == 0
+            self.is_open = not last
         if last:
-            while True:
-                try:
-                    self._do(self._queue.get_nowait())
-                except Empty:
-                    return
-
-    def leave_if_idle(self) -> bool:
-        """End serving, unless there is work."""
-        with self._lock:
-            if not self._queue.empty():
-                return False
-            self._servers -= 1
-            return True
+            while self.serve_one(0):
+                pass
 
     def serve_one(self, timeout: float | None) -> bool:
         """Do the next work; `False` if there was none within `timeout` seconds.
 
         Returns also when woken with nothing to do.
         """
+        if self._deferred:
+            self._do(self._deferred.popleft())
+            return True
         try:
-            work = self._queue.get(timeout=timeout)
+            work = self._queue.get(True, timeout)
         except Empty:
             return False
         if work is not None:
             self._do(work)
         return True
 
-    def serve_until(self, is_done: Callable[[], bool], timeout: float | None = None) -> bool:
-        """Serve until `is_done()`, looked at after each work and each `wake`; `False` if idle for `timeout` seconds."""
+    def serve_until(
+        self, is_done: Callable[[], bool], timeout: float | None = None, frame: object = None
+    ) -> bool:
+        """Serve until `is_done()`, looked at after each work and each `wake`; `False` if idle for `timeout` seconds.
+
+        `frame` is the one that waits.
+        """
         # The thread does nothing meanwhile, whatever it was doing when it began to wait.
         outer, self.running = self.running, None
+        self._frames += 1
         try:
+            serve = self.serve_one if self._frames <= SHALLOW else partial(self._serve_frame, frame)
             while not is_done():
-                if not self.serve_one(timeout):
+                if not serve(timeout):
                     return False
             return True
         finally:
+            self._frames -= 1
             self.running = outer
+
+    def _serve_frame(self, frame: object, timeout: float | None) -> bool:
+        """Like `serve_one`, for a frame high up: do what its own coroutine asks for, leave the rest to lower frames.
+
+        Each piece of other work could wait in a frame of its own, on top of this one, without end.
+        """
+        # But a coroutine may wait for something that only other work brings about: after a while, that is done too.
+        relents = bool(self._deferred) and self._frames <= DEEP
+        try:
+            work = self._queue.get(True, PATIENCE if relents else timeout)
+        except Empty:
+            if not relents:
+                return False
+            self._do(self._deferred.popleft())
+            return True
+        if work is not None:
+            if work.is_for(frame):
+                self._do(work)
+            else:
+                self._deferred.append(work)
+        return True
 
     def _do(self, work: Work | None) -> None:
         if work is None:
@@ -133,7 +193,7 @@ class Home:
         self.running = work
         self.served += 1
         try:
-            work.run()
+            work.run(self)
         finally:
             self.running = outer
 
@@ -141,7 +201,21 @@ class Home:
 def home_of_this_thread() -> Home:
     home = thread.home
     if home is None:
-        home = thread.home = Home(threading.current_thread())
+        home = Home(threading.current_thread())
+        home.settle_in()
     return home
+
+
+#: All homes, for the child of a fork, where nobody serves those that the parent had.
+_homes: WeakSet[Home] = WeakSet()
+
+
+def _close_inherited() -> None:
+    for home in list(_homes):
+        home.is_open = False
+    _homes.clear()
+
+
+process.on_fork(_close_inherited)
 
 

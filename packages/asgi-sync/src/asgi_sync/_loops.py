@@ -162,8 +162,10 @@ class LoopThread:
             self._start(frame)
 
     def _start(self, frame: Frame) -> None:
+        frame.enter_loop(asyncio.get_running_loop())
         frame.start()
-        frame.enter_loop()
+        if frame.finished:
+            self._after_call(frame, 2)
 
     def frame_ended(self, frame: Frame) -> None:
         """A coroutine has ended; its task ends with the step that runs now."""
@@ -174,7 +176,7 @@ class LoopThread:
             self._complete(frame)
             return
         loop = asyncio.get_running_loop()
-        if spins and getattr(loop, "_ready", None):
+        if spins and _has_callbacks(loop):
             # Callbacks that the coroutine left: asyncio.run, too, runs the loop a little longer.
             loop.call_soon(self._after_call, frame, spins - 1)
         elif not frame.wants_new_loop and self._is_clean(loop):
@@ -216,7 +218,7 @@ def is_clean(loop: Any, own_timer: asyncio.TimerHandle | None = None) -> bool:
     if type(loop) is not asyncio.SelectorEventLoop:
         return False
     return (
-        not loop._ready
+        not _has_callbacks(loop)
         and len(loop._selector.get_map()) == 1  # the loop's own self-pipe
         and not loop._asyncgens
         and loop._default_executor is None
@@ -227,8 +229,27 @@ def is_clean(loop: Any, own_timer: asyncio.TimerHandle | None = None) -> bool:
         and not loop._executor_shutdown_called
         and all(handle.cancelled() or handle is own_timer or StallWatch.owns(handle) for handle in loop._scheduled)
         and not _watches_subprocess(loop)
-        and not asyncio.all_tasks(loop)
+        and not _has_tasks(loop)
     )
+
+
+# Up to 3.13 all_tasks copies a set of the tasks of all loops: mostly it is enough to see that there are none.
+_tasks_of_all: Any = getattr(asyncio.tasks, "_scheduled_tasks", None)
+
+
+def _has_tasks(loop: asyncio.AbstractEventLoop) -> bool:
+    if _tasks_of_all is not None and not len(_tasks_of_all):
+        return False
+    return bool(asyncio.all_tasks(loop))
+
+
+def _has_callbacks(loop: Any) -> bool:
+    """Whether the loop has something to run, besides what it does itself when it was woken from another thread."""
+    ready = getattr(loop, "_ready", None)
+    if not ready:
+        return False
+    wake = loop._read_from_self
+    return any(handle._callback != wake for handle in ready)
 
 
 def _watches_subprocess(loop: Any) -> bool:

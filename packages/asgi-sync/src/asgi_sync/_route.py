@@ -17,6 +17,9 @@ class Reason(enum.Enum):
     PROCESS = "the process's thread for sensitive code"
 
 
+_PROCESS = (Reason.PROCESS, None)
+
+
 def choose(current: object, scope: object, loop_executor: object) -> tuple[Reason, Any]:
     """Decide where a sensitive call runs.
 
@@ -32,6 +35,8 @@ def choose(current: object, scope: object, loop_executor: object) -> tuple[Reaso
         that context, for the process `None`. A frame that waits no longer, with all that are further out, is passed
         over (asgiref issues 491 and 526).
     """
+    if current is None and scope is None and loop_executor is None:
+        return _PROCESS
     if current is not None:
         place = home_for(current)
         if place is not None:
@@ -42,4 +47,4 @@ def choose(current: object, scope: object, loop_executor: object) -> tuple[Reaso
         place = home_for(loop_executor)
         if place is not None:
             return Reason.LOOP, place
-    return Reason.PROCESS, None
+    return _PROCESS

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._call import Call
     from ._home import Home
     from ._inbox import Inbox
     from ._loops import LoopKeeper
@@ -44,8 +43,6 @@ class _Thread(threading.local):
 
     #: The queue of work that this thread serves while it waits, made when it first waits.
     home: Home | None = None
-    #: The sync call that this thread is running for a coroutine, if any.
-    call: Call | None = None
     #: Where calls that end leave word for the loop that runs in this thread.
     inbox: Inbox | None = None
     #: The loop threads that work for this thread.
@@ -63,7 +60,8 @@ public_thread = threading.local()
 def _after_fork_in_child() -> None:
     process.renew()
     # The forking thread may have been in the middle of a call; in the child, nobody waits for it.
-    thread.home = thread.call = thread.inbox = thread.loops = None
+    thread.home = thread.inbox = thread.loops = None
+    public_thread.__dict__.pop("main_event_loop", None)
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

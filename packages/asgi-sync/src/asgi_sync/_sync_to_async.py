@@ -11,7 +11,7 @@ from . import _stall
 from ._call import Call, HandledCall, describe, on_thread
 from ._context import write_back
 from ._errors import DeadlockError
-from ._frame import loop_thread_executors, waiting_frame
+from ._frame import loop_thread_executors
 from ._home import Home
 from ._lending import lend_later
 from ._marks import calls_coroutine, markcoroutinefunction
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from concurrent.futures import Executor
     from weakref import WeakKeyDictionary
+
+_CONTEXT, _PROCESS = Reason.CONTEXT, Reason.PROCESS
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -109,9 +111,9 @@ class SyncToAsync(Generic[P, R]):
         reason, place = choose(
             getattr(executors, "current", None), thread_sensitive_context.get(None), loop_thread_executors.get(loop)
         )
-        if reason is Reason.CONTEXT:
+        if reason is _CONTEXT:
             return place_of(place)
-        if reason is Reason.PROCESS:
+        if reason is _PROCESS:
             if self.deadlock_context.get(False):
                 raise DeadlockError("Single thread executor already being used, would deadlock")
             executor = self.single_thread_executor
@@ -132,9 +134,7 @@ class SyncToAsync(Generic[P, R]):
         # Looked up at each call: whoever replaces the handler must be asked.
         is_plain = type(self).thread_handler is _THREAD_HANDLER and is_home and "thread_handler" not in vars(self)
         kind = Call if is_plain else HandledCall
-        call = kind(
-            loop, context, exc_info[1], self._thread_sensitive, waiting_frame.get(), self.func, args, kwargs
-        )
+        call = kind(loop, context, exc_info[1], self._thread_sensitive, self.func, args, kwargs)
         try:
             if isinstance(call, HandledCall):
                 call.prepare(self.thread_handler, exc_info)
@@ -143,7 +143,7 @@ class SyncToAsync(Generic[P, R]):
                 lend_later(call)
             elif place.is_here:
                 # A loop that runs inside sync code on this very thread.
-                call.run()
+                call.run(place)
             else:
                 self._queue(place, call)
             try:

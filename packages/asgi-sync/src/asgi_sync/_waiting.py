@@ -92,12 +92,12 @@ def _wait(frame: Frame, timeout: float | None = None) -> bool:
     """
     serve_until = frame.home.serve_until
     try:
-        return serve_until(frame.is_done, timeout)
+        return serve_until(frame.is_done, timeout, frame)
     except BaseException as interrupt:
         # Work that is served raises nothing here: this is Ctrl-C, or what another signal's handler raised. As
         # asyncio.run does it: cancel, let the coroutine clean up, then raise. A second one goes through at once.
         frame.request_cancel()
-        serve_until(frame.is_done)
+        serve_until(frame.is_done, frame=frame)
         error = frame.error
         if error is not None and not isinstance(error, asyncio.CancelledError):
             interrupt.__context__ = error

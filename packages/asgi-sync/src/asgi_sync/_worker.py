@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ._frame import SubmittedWork
 from ._home import Home
-from ._state import process, thread
+from ._state import process
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -42,10 +42,16 @@ def new_thread(target: Callable[[], object], name: str) -> threading.Thread:
 class _Order:
     """Work that is for the worker itself."""
 
-    __slots__ = ("run",)
+    __slots__ = ("_act",)
 
-    def __init__(self, run: Callable[[], None]) -> None:
-        self.run = run
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act = act
+
+    def run(self, home: Home) -> None:
+        self._act()
+
+    def is_for(self, frame: object) -> bool:
+        return False
 
 
 class Worker:
@@ -60,7 +66,8 @@ class Worker:
         self.home.enter()
 
     def _serve(self) -> None:
-        thread.home = home = self.home
+        home = self.home
+        home.settle_in()
         while not self._stopped:
             # A borrowed worker waits without limit: it lasts as long as the context or process that it serves.
             if not home.serve_one(self._pool.idle_time if self.is_idle else None) and self._pool.retire(self):
@@ -234,6 +241,9 @@ _OWN = (SensitiveExecutor, ContextExecutor)
 def own_home(executor: Any) -> Home | None:
     """The queue behind an executor of this package, or `None` for a foreign one."""
     # A subclass may have a `submit` of its own, so it is foreign.
-    if type(executor) in _OWN and not executor._closed:
-        return executor.home()
-    return None
+    if type(executor) not in _OWN or executor._closed:
+        return None
+    worker = executor._worker
+    if worker is not None and worker.home.is_open:
+        return worker.home  # type: ignore[no-any-return]  # an executor of ours
+    return executor.home()  # type: ignore[no-any-return]  # an executor of ours

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 _PACKAGE = __name__.rpartition(".")[0]
 
 
+#: How many attributes `functools.update_wrapper` sets for a function that has none of its own.
+_PLAIN = len(vars(functools.update_wrapper(type("Wrapper", (), {})(), lambda: None)))
+
+
 def adopt_metadata(wrapper: Any, wrapped: Any) -> None:
     """Give the wrapper the name, documentation, signature and attributes of the callable.
 
@@ -22,8 +26,9 @@ def adopt_metadata(wrapper: Any, wrapped: Any) -> None:
     functools.update_wrapper(wrapper, wrapped)
     unmark(wrapper)
     attributes = vars(wrapper)
-    for name in [name for name in attributes if name in _hooks(type(wrapper))]:
-        del attributes[name]  # the callable's attribute would stand in for a hook of ours
+    if len(attributes) > _PLAIN:
+        for name in _hooks(type(wrapper)) & attributes.keys():
+            del attributes[name]  # the callable's attribute would stand in for a hook of ours
     instance = getattr(wrapped, "__self__", None)
     if instance is not None:
         wrapper.__self__ = instance
@@ -70,9 +75,10 @@ def function_of(wrapped: Any) -> Any:
     return wrapped.__func__ if isinstance(wrapped, (classmethod, staticmethod)) else wrapped
 
 
-def _hooks(kind: type) -> set[str]:
+@functools.cache
+def _hooks(kind: type) -> frozenset[str]:
     """The names that a wrapper's class and its bases define."""
-    return {name for base in kind.__mro__[:-1] for name in vars(base) if not name.startswith("__")}
+    return frozenset(name for base in kind.__mro__[:-1] for name in vars(base) if not name.startswith("__"))
 
 
 def callers_stacklevel() -> int:
