@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,13 @@ from typing import Any
 import pytest
 
 from _packages import PACKAGES, ROOT
+
+# What takes long runs in `tox run -e consumers` alone. What needs Django runs elsewhere only where all that it
+# needs has wheels.
+_EVERYTHING = bool(os.environ.get("CONSUMERS"))
+_ORDINARY = sys.version_info[:2] == (3, 13) and not sysconfig.get_config_var("Py_GIL_DISABLED")
+only_in_consumers = pytest.mark.skipif(not _EVERYTHING, reason="runs in `tox run -e consumers`")
+on_one_python = pytest.mark.skipif(not (_EVERYTHING or _ORDINARY), reason="runs on CPython 3.13 alone")
 
 STAND_IN = ROOT / "packages" / "asgiref-meta" / "stand-in"
 UPSTREAM = "asgiref==3.13.0"

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _environments import UPSTREAM, Environment, index_lacks, run, stand_in_wheel, wheels
+from _environments import (
+    UPSTREAM,
+    Environment,
+    index_lacks,
+    on_one_python,
+    only_in_consumers,
+    run,
+    stand_in_wheel,
+    wheels,
+)
 
 from _packages import ROOT
 
@@ -37,7 +46,8 @@ def answers(environment: Environment, server: str, folder: Path) -> dict[str, An
     return found
 
 
-@pytest.mark.parametrize("server", ["uvicorn", "daphne"])
+@on_one_python
+@pytest.mark.parametrize("server", ["uvicorn", pytest.param("daphne", marks=only_in_consumers)])
 def test_same_answers(environments: dict[str, Environment], server: str, tmp_path: Path) -> None:
     assert environments["asgiref-meta"].doctor()[0] == 0
     theirs, ours = (answers(environment, server, tmp_path) for environment in environments.values())

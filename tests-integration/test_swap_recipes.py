@@ -1,13 +1,27 @@
 """The ways to install asgiref-meta where Django and Channels want asgiref; and the way back."""
 
+import os
+import re
 import shutil
+import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from _environments import STAND_IN, UPSTREAM, Environment, index_lacks, run, stand_in_wheel, uv, wheels
+from _environments import (
+    STAND_IN,
+    UPSTREAM,
+    Environment,
+    index_lacks,
+    on_one_python,
+    only_in_consumers,
+    run,
+    stand_in_wheel,
+    uv,
+    wheels,
+)
 
 from _packages import PACKAGES, ROOT
 
@@ -44,6 +58,7 @@ print(importlib.metadata.version("asgiref"))
     assert environment.run(program) == "3.13.0+meta.1"
 
 
+@only_in_consumers
 def test_pip_direct_reference(make: Callable[..., Environment]) -> None:
     environment = make(pip=True)
     reference = f"asgiref @ {stand_in_wheel().as_uri()}"
@@ -54,6 +69,7 @@ def test_pip_direct_reference(make: Callable[..., Environment]) -> None:
     assert_swapped(environment)
 
 
+@only_in_consumers
 def test_pip_constraints_file(make: Callable[..., Environment], tmp_path: Path) -> None:
     environment = make(pip=True)
     (tmp_path / "constraints.txt").write_text("asgiref ==3.13.0+meta.1\n")
@@ -62,12 +78,14 @@ def test_pip_constraints_file(make: Callable[..., Environment], tmp_path: Path) 
     assert_swapped(environment)
 
 
+@on_one_python
 def test_paths(make: Callable[..., Environment]) -> None:
     environment = make()
     environment.uv("install", *(package.folder for package in PACKAGES.values()), STAND_IN, *WANTED)
     assert_swapped(environment)
 
 
+@only_in_consumers
 def test_git_urls(make: Callable[..., Environment], tmp_path: Path) -> None:
     if not shutil.which("git"):
         pytest.skip("git is not on this machine")
@@ -87,6 +105,7 @@ def test_git_urls(make: Callable[..., Environment], tmp_path: Path) -> None:
     assert_swapped(environment)
 
 
+@on_one_python
 def test_uv_project_with_sources_and_an_override(make: Callable[..., Environment], tmp_path: Path) -> None:
     environment = make()
     (tmp_path / "pyproject.toml").write_text(f"""
@@ -108,6 +127,56 @@ asgiref = {{ path = "{stand_in_wheel()}" }}
     assert 'version = "3.13.0+meta.1"' in (tmp_path / "uv.lock").read_text()
 
 
+@only_in_consumers
+def test_poetry_project(make: Callable[..., Environment], tmp_path: Path) -> None:
+    tool = Environment(tmp_path / "tool")
+    tool.uv("install", "poetry>=2")
+    ours = "\n".join(
+        f'{wheel.name.split("-")[0].replace("_", "-")} = {{ path = "{wheel}" }}'
+        for wheel in wheels().glob("*.whl")
+    )
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    (tmp_path / "pyproject.toml").write_text(f"""
+[project]
+name = "site"
+version = "1"
+requires-python = ">={version},<3.{sys.version_info[1] + 1}"
+dependencies = ["channels", "django>=5.2,<6"]
+
+[tool.poetry]
+package-mode = false
+
+[tool.poetry.dependencies]
+{ours}
+
+[[tool.poetry.source]]
+name = "simple"
+url = "https://pypi.org/simple/"
+priority = "primary"
+""")
+    environment = make()
+    # poetry installs into the environment that is active.
+    variables = {**os.environ, "VIRTUAL_ENV": str(environment.folder)}
+    done = subprocess.run(
+        [tool.python.with_name("poetry"), "install", "--no-interaction"],
+        cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=250,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_swapped(environment)
+
+
+@only_in_consumers
+def test_the_line_in_a_dockerfile(make: Callable[..., Environment]) -> None:
+    """The RUN line of the page, with its folder replaced by the one that has the wheels."""
+    page = (ROOT / "docs" / "switching-from-asgiref.md").read_text()
+    (line,) = re.findall(r"^RUN (python -m pip install .*)$", page, re.MULTILINE)
+    environment = make(pip=True)
+    command = line.replace("python", str(environment.python)).replace("/wheels", str(wheels()))
+    run("sh", "-c", command.replace("-r requirements.txt", "'django>=5.2,<6' channels"))
+    assert_swapped(environment)
+
+
+@only_in_consumers
 def test_uv_without_a_stand_in(make: Callable[..., Environment], tmp_path: Path) -> None:
     """The resolver is told to leave asgiref out: the package is whole, and no distribution has the name."""
     environment = make()
@@ -119,6 +188,7 @@ def test_uv_without_a_stand_in(make: Callable[..., Environment], tmp_path: Path)
     assert "No distribution is named asgiref" in report["notes"][0]
 
 
+@only_in_consumers
 def test_the_way_there_in_a_running_environment_and_back(make: Callable[..., Environment]) -> None:
     environment = make(pip=True)
     environment.uv("install", UPSTREAM, *WANTED)
@@ -139,6 +209,7 @@ print(importlib.metadata.version("asgiref"))
     assert environment.run(program) == "3.13.0"
 
 
+@only_in_consumers
 def test_the_way_there_without_removing_asgiref_first(make: Callable[..., Environment]) -> None:
     """pip installs asgiref-meta, then removes the old asgiref and its files: the doctor tells, and helps."""
     environment = make(pip=True)
@@ -153,6 +224,7 @@ def test_the_way_there_without_removing_asgiref_first(make: Callable[..., Enviro
     assert_swapped(environment)
 
 
+@only_in_consumers
 def test_a_folder_or_index_that_has_the_stand_in_is_enough(make: Callable[..., Environment]) -> None:
     """Its version is higher than that of the release whose interface it offers, so resolvers prefer it."""
     environment = make()
@@ -160,6 +232,7 @@ def test_a_folder_or_index_that_has_the_stand_in_is_enough(make: Callable[..., E
     assert_swapped(environment)
 
 
+@on_one_python
 def test_what_happens_without_a_recipe(make: Callable[..., Environment], tmp_path: Path) -> None:
     """Both on disk: the doctor finds it, whichever came last. This is what the recipes are for."""
     alone = tmp_path / "without-stand-in"
