@@ -89,8 +89,10 @@ def test_mixed_changed_and_missing_files(fresh: Environment) -> None:
     folder = Path(fresh.run("import asgiref; print(asgiref.__path__[0])"))
     theirs = (folder / "sync.py").read_bytes()
     install_meta(fresh)
-    (folder / "sync.py").write_bytes(theirs)
-    (folder / "wsgi.py").write_text("nothing = 'of anybody'\n")
+    # Anew, not in place: the file may be a hard link to the one in uv's cache.
+    for name, content in (("sync.py", theirs), ("wsgi.py", b"nothing = 'of anybody'\n")):
+        (folder / name).unlink()
+        (folder / name).write_bytes(content)
     (folder / "timeout.py").unlink()
     status, report = fresh.doctor()
     owners = {module["module"]: module["owner"] for module in report["modules"]}

@@ -87,8 +87,8 @@ def _claims(folder: Path) -> dict[Path, dict[str, str | None]]:
     for installed in distributions():
         source = _editable_source(installed)
         if source and folder.is_relative_to(source) and _name(installed) == META:
-            for file in folder.glob("*.py"):
-                claims.setdefault(file, {})[_name(installed)] = None
+            for module in folder.glob("*.py"):
+                claims.setdefault(module, {})[_name(installed)] = None
         for file in installed.files or ():
             # The first part tells most files of an environment apart, without a look at the disk.
             if file.parts[0] == folder.name and file.suffix == ".py":
