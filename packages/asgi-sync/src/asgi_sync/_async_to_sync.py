@@ -1,4 +1,4 @@
-"""`async_to_sync`: call async code and wait for it, from sync code."""
+"""Call async code and wait for it, from sync code: what `async_to_sync` makes of a plain coroutine function."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import asyncio
 import sys
 import warnings
 from contextvars import ContextVar, copy_context
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from ._call import describe
 from ._context import write_back
@@ -23,6 +22,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
     from contextvars import Context
 
+    from asgi_local import Local
+
+    from ._hosts import Host
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -35,7 +38,7 @@ class AsyncToSync(Generic[P, R]):
     """
 
     #: `current` is the frame that waits for the running code, or what was put in its place: any executor, or `None`.
-    executors = executors
+    executors: ClassVar[Local] = executors
     #: By event loop: where sensitive code of its tasks goes when their context knows of no frame.
     loop_thread_executors: ClassVar[dict[asyncio.AbstractEventLoop, Executor]] = loop_thread_executors
     #: The `AsyncSingleThreadContext` that the running code is in.
@@ -47,6 +50,9 @@ class AsyncToSync(Generic[P, R]):
         self,
         awaitable: Callable[P, Coroutine[Any, Any, R]] | Callable[P, Awaitable[R]],
         force_new_loop: bool = False,
+        *,
+        host: Any = None,
+        gives_awaitable: bool = True,
     ) -> None:
         called: Any = function_of(awaitable)
         if asyncio.iscoroutine(called):
@@ -54,7 +60,7 @@ class AsyncToSync(Generic[P, R]):
                 f"async_to_sync takes a function that returns an awaitable, not the coroutine {called!r}: "
                 "write async_to_sync(function)(arguments)"
             )
-        if not calls_coroutine(called):
+        if gives_awaitable and not calls_coroutine(called):
             # Only a warning: what returns an awaitable need not be marked.
             warnings.warn(
                 "async_to_sync was passed a non-async-marked callable", stacklevel=callers_stacklevel()
@@ -62,6 +68,7 @@ class AsyncToSync(Generic[P, R]):
         adopt_metadata(self, awaitable)
         self.awaitable = called
         self.force_new_loop = force_new_loop
+        self._host: Host | None = host
         self._descriptor = awaitable
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -86,6 +93,8 @@ class AsyncToSync(Generic[P, R]):
         is_plain = kind.main_wrap is _MAIN_WRAP and "main_wrap" not in vars(self)
         drive: Any = Drive(self.awaitable, exc_info[1], args, kwargs) if is_plain else ClassicDrive()
         frame = Frame(current, drive, self.force_new_loop)
+        if self._host is not None:
+            frame.host = self._host
         try:
             frame.context = context = copy_context()
             context.run(_enter, frame)
@@ -146,55 +155,3 @@ def _enter(frame: Frame) -> None:
     """In the context that the coroutine will run in: this frame is where its sensitive code belongs."""
     executors.current = frame
     waiting_frame.set(frame)
-
-
-@overload
-def async_to_sync(
-    *,
-    force_new_loop: bool = False,
-) -> Callable[[Callable[P, Coroutine[Any, Any, R]] | Callable[P, Awaitable[R]]], Callable[P, R]]: ...
-
-
-@overload
-def async_to_sync(
-    awaitable: Callable[P, Coroutine[Any, Any, R]] | Callable[P, Awaitable[R]],
-    *,
-    force_new_loop: bool = False,
-) -> Callable[P, R]: ...
-
-
-def async_to_sync(
-    awaitable: Callable[P, Coroutine[Any, Any, R]] | Callable[P, Awaitable[R]] | None = None,
-    *,
-    force_new_loop: bool = False,
-) -> Any:
-    """Make a sync function of a coroutine function. Also a decorator, with or without arguments.
-
-    In sync code that an event loop waits for in `sync_to_async`, the coroutine runs in that loop. In other sync code it
-    runs in a loop on a thread of its own, a new loop as far as can be seen: whatever a call leaves in it, tasks or
-    connections, ends with the call, as with `asyncio.run`. To keep a loop, use `AsyncSingleThreadContext`.
-
-    The calling thread waits, and meanwhile runs the thread-sensitive code that belongs to it.
-
-    Args:
-        awaitable: A coroutine function or any other callable that returns an awaitable. It is called in the loop.
-        force_new_loop: Run in a new loop in any case.
-
-    Returns:
-        An `AsyncToSync`: a function with the name, documentation and signature of `awaitable`. The coroutine sees the
-        caller's context variables and the exception being handled; the variables that it sets come back.
-
-    Warns:
-        UserWarning: If `awaitable` does not look like a coroutine function.
-
-    >>> import asyncio
-    >>> from asgi_sync import async_to_sync
-    >>> async def double(number):
-    ...     await asyncio.sleep(0)
-    ...     return 2 * number
-    >>> async_to_sync(double)(21)
-    42
-    """
-    if awaitable is None:
-        return partial(AsyncToSync[P, R], force_new_loop=force_new_loop)
-    return AsyncToSync(awaitable, force_new_loop)

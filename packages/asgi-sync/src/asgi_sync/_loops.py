@@ -33,8 +33,12 @@ class LoopThread:
     """
 
     def __init__(
-        self, *, is_shared: bool = False, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-    ):
+        self,
+        *,
+        is_shared: bool = False,
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+        name: str | None = None,
+    ) -> None:
         self._is_shared = is_shared
         self._loop_factory = loop_factory
         self._lock = threading.Lock()
@@ -49,6 +53,8 @@ class LoopThread:
         self._attributes = 0
         self._generation = process.generation
         self.thread = new_thread(self._serve, "asgi-sync-loop")
+        if name is not None:
+            self.thread.name = name
         self.thread.start()
         _registry.add(self)
 

@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 F = TypeVar("F", bound=Callable[..., Any])
 
 if sys.version_info >= (3, 12):
-    iscoroutinefunction = inspect.iscoroutinefunction
-    markcoroutinefunction = inspect.markcoroutinefunction
+    from inspect import iscoroutinefunction, markcoroutinefunction
 else:
     iscoroutinefunction: Callable[[Any], bool] = vars(asyncio)[
         "iscoroutinefunction"

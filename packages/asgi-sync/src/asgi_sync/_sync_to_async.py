@@ -1,12 +1,11 @@
-"""`sync_to_async`: await sync code, which runs on a thread."""
+"""Await sync code, which runs on a thread: what `sync_to_async` makes of a plain function."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from contextvars import Context, ContextVar, copy_context
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from . import _stall
 from ._call import Call, HandledCall, describe, on_thread
@@ -30,6 +29,7 @@ from ._worker import SensitiveExecutor, own_home
 from ._wrapping import adopt_metadata, bind, function_of
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Coroutine
     from concurrent.futures import Executor
     from weakref import WeakKeyDictionary
@@ -48,7 +48,7 @@ class SyncToAsync(Generic[P, R]):
     """
 
     #: Per thread: `main_event_loop` and `main_event_loop_pid`, the loop that `async_to_sync` on it goes back to.
-    threadlocal = public_thread
+    threadlocal: ClassVar[threading.local] = public_thread
     #: Runs the sensitive code that has no better place. Any object with a `submit(fn, *args)` may replace it;
     #: `None` stands for the loop's default executor.
     single_thread_executor: ClassVar[Any] = SensitiveExecutor()
@@ -212,76 +212,3 @@ class SyncToAsync(Generic[P, R]):
 
 
 _THREAD_HANDLER = vars(SyncToAsync)["thread_handler"]
-
-
-@overload
-def sync_to_async(
-    *,
-    thread_sensitive: bool = True,
-    executor: Executor | None = None,
-    context: Context | None = None,
-    abandon_on_cancel: bool = True,
-) -> Callable[[Callable[P, R]], Callable[P, Coroutine[Any, Any, R]]]: ...
-
-
-@overload
-def sync_to_async(
-    func: Callable[P, R],
-    *,
-    thread_sensitive: bool = True,
-    executor: Executor | None = None,
-    context: Context | None = None,
-    abandon_on_cancel: bool = True,
-) -> Callable[P, Coroutine[Any, Any, R]]: ...
-
-
-def sync_to_async(
-    func: Callable[P, R] | None = None,
-    *,
-    thread_sensitive: bool = True,
-    executor: Executor | None = None,
-    context: Context | None = None,
-    abandon_on_cancel: bool = True,
-) -> Any:
-    """Make a coroutine function of a sync function, which then runs on a thread.
-
-    Also a decorator, with or without arguments.
-
-    Args:
-        func: Any sync callable: a function, method, partial, class or object with `__call__`.
-        thread_sensitive: Run it on the one thread where all such code runs, in the order of the calls: the thread of
-            the outermost sync code that waits in `async_to_sync`; else that of the `ThreadSensitiveContext`; else one
-            thread of the process. `False` means any thread, several calls at a time.
-        executor: Where to run it, with `thread_sensitive=False`; by default in the event loop's default executor.
-        context: Run it in a copy of these context variables, and write what it sets back to them rather than to the
-            caller's. Calls that share a context run one after the other.
-        abandon_on_cancel: What cancelling the task that waits does while the function runs. `True`: the task goes on
-            at once, and what the function raises later is given to the loop's exception handler. `False`: the task
-            waits until the function has ended. In both cases a function that has not begun never runs, and one that
-            waits in `async_to_sync` gets the cancellation there.
-
-    Returns:
-        A `SyncToAsync`: a coroutine function with the name, documentation and signature of `func`. It can be awaited
-        in any event loop. The function sees the caller's context variables and the exception being handled; the
-        variables that it sets come back.
-
-    Raises:
-        TypeError: If `func` is not callable or is a coroutine function, or an `executor` comes with
-            `thread_sensitive=True`.
-
-    >>> import asyncio
-    >>> from asgi_sync import sync_to_async
-    >>> async def main():
-    ...     return await sync_to_async(sorted)([3, 1, 2], reverse=True)
-    >>> asyncio.run(main())
-    [3, 2, 1]
-    """
-    options: Any = {
-        "thread_sensitive": thread_sensitive,
-        "executor": executor,
-        "context": context,
-        "abandon_on_cancel": abandon_on_cancel,
-    }
-    if func is None:
-        return partial(SyncToAsync[P, R], **options)
-    return SyncToAsync(func, **options)

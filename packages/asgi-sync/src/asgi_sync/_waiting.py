@@ -34,19 +34,22 @@ def run_and_wait(frame: Frame) -> None:
 
 
 def _run(frame: Frame) -> None:
+    if frame.host is not None:
+        frame.host.run(frame)
+        return
     if not frame.wants_new_loop:
         parent = parent_loop()
-        if parent is not None and _run_in_parent(frame, parent):
+        if parent is not None and run_in_parent(frame, parent):
             return
         scope = async_single_thread_context.get()
         if scope is not None:
             scope.run(frame)
-            _wait(frame)
+            wait(frame)
             return
     keeper = loops_of_this_thread()
     loop_thread = keeper.run(frame)
     try:
-        _wait(frame)
+        wait(frame)
     finally:
         if frame.done:
             keeper.give_back(loop_thread, frame)
@@ -65,7 +68,7 @@ def parent_loop() -> Any:
     return loop
 
 
-def _run_in_parent(frame: Frame, loop: asyncio.AbstractEventLoop) -> bool:
+def run_in_parent(frame: Frame, loop: asyncio.AbstractEventLoop) -> bool:
     """Run the coroutine in a loop that is not ours; `False` if that loop stopped before the coroutine began."""
     start = Start(frame)
     try:
@@ -73,7 +76,7 @@ def _run_in_parent(frame: Frame, loop: asyncio.AbstractEventLoop) -> bool:
     except RuntimeError:  # closed since
         return False
     looks = 0
-    while not _wait(frame, LOOK_AT_LOOP):
+    while not wait(frame, LOOK_AT_LOOP):
         if loop.is_running():
             looks = 0
             continue
@@ -87,7 +90,7 @@ def _run_in_parent(frame: Frame, loop: asyncio.AbstractEventLoop) -> bool:
     return True
 
 
-def _wait(frame: Frame, timeout: float | None = None) -> bool:
+def wait(frame: Frame, timeout: float | None = None) -> bool:
     """Serve the thread's queue until the coroutine has ended; `False` if nothing happened for `timeout` seconds.
 
     Without a timeout, in a loop of ours: its thread completes the frame in any case.
