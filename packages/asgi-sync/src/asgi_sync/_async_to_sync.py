@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import warnings
-from concurrent.futures import Executor, Future
-from contextvars import Context, ContextVar, copy_context
+from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from ._call import describe
@@ -20,6 +19,8 @@ from ._wrapping import adopt_metadata, bind, callers_stacklevel, function_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
+    from concurrent.futures import Executor, Future
+    from contextvars import Context
 
     from asgi_local import Local
 
@@ -41,7 +42,9 @@ class AsyncToSync(Generic[P, R]):
     #: By event loop: where sensitive code of its tasks goes when their context knows of no frame.
     loop_thread_executors: ClassVar[dict[asyncio.AbstractEventLoop, Executor]] = loop_thread_executors
     #: The `AsyncSingleThreadContext` that the running code is in.
-    async_single_thread_context: ClassVar[ContextVar[AsyncSingleThreadContext | None]] = async_single_thread_context
+    async_single_thread_context: ClassVar[ContextVar[AsyncSingleThreadContext | None]] = (
+        async_single_thread_context
+    )
 
     def __init__(
         self,
@@ -59,7 +62,9 @@ class AsyncToSync(Generic[P, R]):
             )
         if gives_awaitable and not calls_coroutine(called):
             # Only a warning: what returns an awaitable need not be marked.
-            warnings.warn("async_to_sync was passed a non-async-marked callable", stacklevel=callers_stacklevel())
+            warnings.warn(
+                "async_to_sync was passed a non-async-marked callable", stacklevel=callers_stacklevel()
+            )
         adopt_metadata(self, awaitable)
         self.awaitable = called
         self.force_new_loop = force_new_loop
@@ -84,7 +89,8 @@ class AsyncToSync(Generic[P, R]):
         exc_info = sys.exc_info()
         current = getattr(executors, "current", None)
         # Looked up at each call: whoever replaces the hook must be asked.
-        is_plain = type(self).main_wrap is _MAIN_WRAP and "main_wrap" not in vars(self)
+        kind: Any = type(self)
+        is_plain = kind.main_wrap is _MAIN_WRAP and "main_wrap" not in vars(self)
         drive: Any = Drive(self.awaitable, exc_info[1], args, kwargs) if is_plain else ClassicDrive()
         frame = Frame(current, drive, self.force_new_loop)
         if self._host is not None:
@@ -129,7 +135,9 @@ class AsyncToSync(Generic[P, R]):
         if task is not None and task_context is not None:
             task_context.append(task)
         try:
-            result = await (awaitable if exc_info[1] is None else await_while_handling(exc_info[1], awaitable))
+            result = await (
+                awaitable if exc_info[1] is None else await_while_handling(exc_info[1], awaitable)
+            )
         except BaseException as error:
             call_result.set_exception(error)
         else:
@@ -140,7 +148,7 @@ class AsyncToSync(Generic[P, R]):
             context[0] = copy_context()
 
 
-_MAIN_WRAP = AsyncToSync.main_wrap
+_MAIN_WRAP = vars(AsyncToSync)["main_wrap"]
 
 
 def _enter(frame: Frame) -> None:

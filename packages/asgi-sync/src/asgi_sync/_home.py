@@ -38,6 +38,7 @@ class Work(Protocol):
 
     def is_for(self, frame: object) -> bool:
         """Whether this waiting frame's own coroutine asks for it."""
+        ...
 
 
 class Home:
@@ -217,5 +218,3 @@ def _close_inherited() -> None:
 
 
 process.on_fork(_close_inherited)
-
-

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
 from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
@@ -30,6 +29,7 @@ from ._worker import SensitiveExecutor, own_home
 from ._wrapping import adopt_metadata, bind, function_of
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Coroutine
     from concurrent.futures import Executor
     from weakref import WeakKeyDictionary
@@ -77,7 +77,7 @@ class SyncToAsync(Generic[P, R]):
             raise TypeError("executor must not be set when thread_sensitive is True")
         if executor is not None and not callable(getattr(executor, "submit", None)):
             raise TypeError(f"executor must be a concurrent.futures.Executor, not {executor!r}")
-        if context is not None and not isinstance(context, Context):
+        if context is not None and type(context) is not Context:  # which cannot be subclassed
             raise TypeError(f"context must be a contextvars.Context, not {context!r}")
         adopt_metadata(self, func)
         self.func = called
@@ -110,7 +110,9 @@ class SyncToAsync(Generic[P, R]):
     def _place(self, loop: asyncio.AbstractEventLoop) -> Any:
         """The `Home` or foreign executor for a sensitive call, or `None` for the loop's default executor."""
         reason, place = choose(
-            getattr(executors, "current", None), thread_sensitive_context.get(None), loop_thread_executors.get(loop)
+            getattr(executors, "current", None),
+            thread_sensitive_context.get(None),
+            loop_thread_executors.get(loop),
         )
         if reason is _CONTEXT:
             return place_of(place)
@@ -131,15 +133,21 @@ class SyncToAsync(Generic[P, R]):
     ) -> Any:
         __traceback_hide__ = True
         exc_info = sys.exc_info()
-        is_home = isinstance(place, Home)
+        kind: Any = type(self)
+        call: Call | HandledCall
         # Looked up at each call: whoever replaces the handler must be asked.
-        is_plain = type(self).thread_handler is _THREAD_HANDLER and is_home and "thread_handler" not in vars(self)
-        kind = Call if is_plain else HandledCall
-        call = kind(loop, context, exc_info[1], self._thread_sensitive, self.func, args, kwargs)
+        if (
+            type(place) is Home
+            and kind.thread_handler is _THREAD_HANDLER
+            and "thread_handler" not in vars(self)
+        ):
+            call = Call(loop, context, exc_info[1], self._thread_sensitive, self.func, args, kwargs)
+        else:
+            call = HandledCall(loop, context, exc_info[1], self._thread_sensitive, self.func, args, kwargs)
+            call.prepare(self.thread_handler, exc_info)
         try:
-            if isinstance(call, HandledCall):
-                call.prepare(self.thread_handler, exc_info)
-            if not is_home:
+            if type(place) is not Home:
+                assert isinstance(call, HandledCall)
                 call.submit_to(place)
                 lend_later(call)
             elif place.is_here:
@@ -162,7 +170,7 @@ class SyncToAsync(Generic[P, R]):
             finally:
                 del error
         finally:
-            # The traceback of what is raised holds this frame, and must hold nothing else: no cycle, no loop, no thread.
+            # The traceback of what is raised holds this frame, which must hold nothing else: no loop, no thread.
             if call.settled:
                 call.release()
             del exc_info, call, context, loop, place
@@ -184,7 +192,13 @@ class SyncToAsync(Generic[P, R]):
         return f"<{type(self).__name__} of {describe(self.func)}>"
 
     def thread_handler(
-        self, loop: asyncio.AbstractEventLoop, exc_info: Any, task_context: Any, func: Any, *args: Any, **kwargs: Any
+        self,
+        loop: asyncio.AbstractEventLoop,
+        exc_info: Any,
+        task_context: Any,
+        func: Any,
+        *args: Any,
+        **kwargs: Any,
     ) -> Any:
         """Run the call, on its thread: `func(*args)`, with `args[0]` a partial of the wrapped function.
 
@@ -197,4 +211,4 @@ class SyncToAsync(Generic[P, R]):
         return on_thread(loop, exc_info[1], task_context, call, func, args, kwargs)
 
 
-_THREAD_HANDLER = SyncToAsync.thread_handler
+_THREAD_HANDLER = vars(SyncToAsync)["thread_handler"]

@@ -84,7 +84,9 @@ def run_in_parent(frame: Frame, loop: asyncio.AbstractEventLoop) -> bool:
             return False
         looks += 1
         if loop.is_closed() or looks == PATIENCE:
-            raise RuntimeError("The event loop stopped while async_to_sync was waiting for a coroutine in it.")
+            raise RuntimeError(
+                "The event loop stopped while async_to_sync was waiting for a coroutine in it."
+            )
     return True
 
 
