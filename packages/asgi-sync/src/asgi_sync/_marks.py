@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 F = TypeVar("F", bound=Callable[..., Any])
 
 if sys.version_info >= (3, 12):
-    from inspect import iscoroutinefunction, markcoroutinefunction
+    from inspect import iscoroutinefunction as iscoroutinefunction
+    from inspect import markcoroutinefunction as markcoroutinefunction
 else:
     iscoroutinefunction: Callable[[Any], bool] = vars(asyncio)[
         "iscoroutinefunction"
