@@ -63,15 +63,15 @@ class Home:
     values: dict[str, Any]
 
     def __init__(self, owner: threading.Thread) -> None:
-        self.thread = owner
+        self.thread: threading.Thread = owner
         #: Whether work that is submitted will be done.
-        self.is_open = False
+        self.is_open: bool = False
         #: The sync call that the thread is running for a coroutine, if any.
         self.call: Call | None = None
         #: The work that the thread is doing, outermost first: a waiting frame below may do other work above.
         self.running: Work | None = None
         #: How much work has been started, for whoever watches whether the thread moves on.
-        self.served = 0
+        self.served: int = 0
         self.watch: StallWatch | None = None
         self._queue: SimpleQueue[Work | None] = SimpleQueue()
         #: Work that was found too deep in the stack, for the frames further down.
