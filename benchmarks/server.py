@@ -92,7 +92,7 @@ def dispatch_to_live_scopes(server_class: type[Any], scopes: int) -> Subject:
         await counter.complete.wait()
         seconds = time.perf_counter() - started
         cancel_all(server)
-        return seconds / MESSAGES
+        return seconds
 
     return coroutine(measure)
 
@@ -114,7 +114,7 @@ def creation_with_eviction(server_class: type[Any], capacity: int) -> Subject:
         await counter.complete.wait()
         seconds = time.perf_counter() - started
         cancel_all(server)
-        return seconds / CREATIONS
+        return seconds
 
     return coroutine(measure)
 
@@ -270,12 +270,12 @@ def run(bench: Bench) -> None:
     }
     for scopes in (1, 1000):
         bench.compare(
-            f"dispatch and handle a message, {scopes} live scope(s)",
+            f"dispatch and handle {MESSAGES} messages, {scopes} live scope(s)",
             {name: dispatch_to_live_scopes(server, scopes) for name, server in classes.items()},
         )
     for capacity in (1000, 16_000):
         bench.compare(
-            f"create an instance and evict another, {capacity} instances",
+            f"create {CREATIONS} instances and evict as many, of {capacity}",
             {name: creation_with_eviction(server, capacity) for name, server in classes.items()},
             rounds=min(bench.rounds, 5),
         )
