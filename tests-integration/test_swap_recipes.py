@@ -135,13 +135,14 @@ def test_poetry_project(make: Callable[..., Environment], tmp_path: Path) -> Non
         f'{wheel.name.split("-")[0].replace("_", "-")} = {{ path = "{wheel}" }}'
         for wheel in wheels().glob("*.whl")
     )
+    names = ", ".join(f'"{name}"' for name in ("asgiref", *PACKAGES))
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     (tmp_path / "pyproject.toml").write_text(f"""
 [project]
 name = "site"
 version = "1"
 requires-python = ">={version},<3.{sys.version_info[1] + 1}"
-dependencies = ["channels", "django>=5.2,<6"]
+dependencies = ["channels", "django>=5.2,<6", {names}]
 
 [tool.poetry]
 package-mode = false

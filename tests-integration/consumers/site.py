@@ -48,6 +48,19 @@ def drive(python: Path, server: str, requests: int) -> dict[str, Any]:
     return found
 
 
+def without_server(pythons: dict[str, Path], rounds: int) -> None:
+    """Print the processor time of a request, in the best of the rounds."""
+    best: dict[str, dict[str, float]] = {label: {} for label in pythons}
+    for _ in range(rounds):
+        for label, python in pythons.items():
+            command = [str(python), "-W", "ignore", str(DRIVE.with_name("inside.py"))]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+            for page, found in json.loads(done.stdout).items():
+                best[label][page] = min(found, best[label].get(page, found))
+    print("without a server, processor us a request, best:", flush=True)
+    table({label: [found] for label, found in best.items()}, print)
+
+
 def flat(figures: dict[str, Any], prefix: str = "") -> dict[str, float]:
     found: dict[str, float] = {}
     for name, value in figures.items():
@@ -74,6 +87,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="site-") as work:
         pythons = environments(Path(work))
+        without_server(pythons, options.rounds)
         for server in ("uvicorn", "daphne"):
             rounds: dict[str, list[dict[str, float]]] = {label: [] for label in pythons}
             answers = []

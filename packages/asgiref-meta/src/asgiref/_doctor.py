@@ -16,6 +16,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
@@ -56,9 +57,9 @@ class Report:
     """Of the five distributions and of the one named asgiref; None: not installed."""
     stand_in: bool
     modules: list[Module]
-    problems: list[str] = field(default_factory=list)
-    advice: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list[str])
+    advice: list[str] = field(default_factory=list[str])
+    notes: list[str] = field(default_factory=list[str])
 
 
 def _version(name: str) -> str | None:
@@ -75,10 +76,11 @@ def _name(installed: Distribution) -> str:
 def _editable_source(installed: Distribution) -> Path | None:
     """The folder that an editable install reads from (PEP 610): RECORD does not list what is in there."""
     text = installed.read_text("direct_url.json")
-    origin = json.loads(text) if text else {}
+    origin: dict[str, Any] = json.loads(text) if text else {}
     if not origin.get("dir_info", {}).get("editable"):
         return None
-    return Path(url2pathname(unquote(urlsplit(origin["url"]).path))).resolve()
+    url: str = origin["url"]
+    return Path(url2pathname(unquote(urlsplit(url).path))).resolve()
 
 
 def _claims(folder: Path) -> dict[Path, dict[str, str | None]]:
@@ -120,7 +122,7 @@ def _survey(folder: Path) -> list[Module]:
 
 
 def _broken_imports() -> list[str]:
-    found = []
+    found: list[str] = []
     for name in ("asgiref", *(f"asgiref.{name}" for name in MODULES[1:])):
         try:
             importlib.import_module(name)
