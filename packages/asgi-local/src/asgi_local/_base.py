@@ -96,7 +96,8 @@ class Local:
 
 # Names that Python itself looks up on an object, those that the kinds use, and the one that asgiref refuses.
 RESERVED = frozenset(dir(Local)) | frozenset(
-    ["__weakref__", "__del__", "__call__", "__asgi_local_values__", "__asgi_local_methods__", "_data"]
+    ["__weakref__", "__del__", "__call__", "_data"]
+    + [f"__asgi_local_{name}__" for name in ("values", "methods", "home", "travel", "clear")]
 )
 
 # thread_critical -> class; filled by the modules of the two.
