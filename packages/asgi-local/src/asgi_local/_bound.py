@@ -50,7 +50,8 @@ class Bound(threading.local, Local):  # type: ignore[misc]  # final is for users
     # Makes of values what a variable holds of a state that travels.
     __asgi_local_travel__: Callable[[dict[str, Any]], Any]
 
-    __init__ = object.__init__  # a Python function there would run again in each thread that looks
+    # A Python function there would run again in each thread that looks.
+    __init__: Any = object.__init__
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.__asgi_local_methods__["__setattr__"](self, name, value)
@@ -72,14 +73,13 @@ class Bound(threading.local, Local):  # type: ignore[misc]  # final is for users
 Bound.__name__ = Bound.__qualname__ = "Local"
 Bound.__doc__ = Local.__doc__
 
-set_slot = threading.local.__setattr__
+set_slot: Any = threading.local.__setattr__
 
 
-def bind(
-    values: dict[str, Any], methods: dict[str, Any], travel: Callable[[dict[str, Any]], Any]
-) -> Bound:
-    """Return *values* bound to this thread."""
-    bound = Bound()
+def bind(values: dict[str, Any], methods: dict[str, Any], travel: Callable[[dict[str, Any]], Any]) -> Any:
+    """Return a Bound of this thread with *values*."""
+    # Local.__new__, which a type checker sees, is not the one that runs: that of threading.local is first.
+    bound: Any = Bound()
     home = bound.__dict__
     home.update(values)
     set_slot(bound, "__asgi_local_home__", home)
@@ -119,7 +119,7 @@ def depart() -> None:
     if _has_bound.get():
         for var, reader in copy_context().items():
             if type(reader) is MethodType and type(reader.__self__) is Bound:
-                bound = reader.__self__
+                bound: Any = reader.__self__
                 values = bound.__dict__
                 if bound.__asgi_local_home__ is values:
                     var.set(bound.__asgi_local_travel__(values))

@@ -101,7 +101,7 @@ def _build() -> tuple[Cell, dict[str, Any]]:
             check_name(self, name)
         reader = get(None)
         if type(reader) is MethodType:
-            bound = reader.__self__
+            bound: Any = reader.__self__
             held = bound.__dict__
             if bound.__asgi_local_home__ is held and running_loop() is None:
                 # What changes is a new object in the context, always: asgi-sync looks for such. And with
@@ -129,7 +129,7 @@ def _build() -> tuple[Cell, dict[str, Any]]:
         if name not in held:
             missing(self, name)
         if type(reader) is MethodType:
-            bound = reader.__self__
+            bound: Any = reader.__self__
             if bound.__asgi_local_home__ is held and running_loop() is None:
                 put(MethodType(getattr, bound))
                 if getrefcount(reader) == ONLY_MINE:

@@ -27,7 +27,7 @@ class Held(dict[str, Any]):
 
     __slots__ = ("__weakref__",)
 
-    __asgi_local_clear__ = dict.clear
+    __asgi_local_clear__ = dict[str, Any].clear
 
 
 class Trackable(Protocol):
