@@ -86,6 +86,7 @@ def test_a_copy_of_the_context_is_noticed() -> None:
     in_fresh(sync)
 
 
+@bound
 def test_a_copy_that_was_noticed_and_went_is_forgotten() -> None:
     def sync() -> None:
         local = Local()
@@ -96,8 +97,7 @@ def test_a_copy_that_was_noticed_and_went_is_forgotten() -> None:
             local.x = number
             held.append(sources()[0])
         assert local.x == 2
-        if not CONTEXT_IS_INHERITED:
-            assert held[0] is held[1] is held[2]
+        assert held[0] is held[1] is held[2]
 
     in_fresh(sync)
 
