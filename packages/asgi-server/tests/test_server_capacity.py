@@ -64,6 +64,30 @@ async def test_never_more_than_one_where_one_is_allowed(Hub, until):
         assert [number for got, number in crowd.received if got == scope_id] == list(range(scope_id, 30, 3))
 
 
+async def test_evicting_an_instance_that_has_just_ended_with_messages_makes_room_too(Hub, until):
+    received = []
+
+    async def application(scope, receive, send):
+        received.append(await receive())
+
+    hub = Hub(application, 1)
+    hub.put("a", 1)
+    hub.put("a", 2)
+    future, callback = hub.application_instances["a"]["future"], hub.application_instances["a"].task_done
+    sizes = []
+
+    def evict(_):
+        hub.put("b", 3)
+        sizes.append(len(hub.application_instances))
+
+    # So that it runs when the task is done and the server has not heard of it.
+    assert future.remove_done_callback(callback) == 1
+    future.add_done_callback(evict)
+    future.add_done_callback(callback)
+    await until(lambda: sorted(received) == [1, 2, 3])
+    assert sizes == [1]
+
+
 async def test_the_least_recently_used_is_evicted(Hub, turn):
     hub = Hub(Crowd(), 3)
     for scope_id in "abc":

@@ -93,26 +93,31 @@ async def test_dispatch_waits_while_others_wait_for_a_place(Hub, until, turn):
 
 
 async def test_idle_timeout(Hub, until, events):
-    ended = []
+    used, idle = {}, []
 
     async def application(scope, receive, send):
         try:
             while True:
                 await receive()
         finally:
-            ended.append(scope["id"])
+            idle.append((scope["id"], time.monotonic() - used[scope["id"]]))
 
-    hub = Hub(application, idle_timeout=0.1, observer=events)
-    hub.put("a", "x")
-    hub.put("b", "x")
-    deadline = time.monotonic() + 0.3
-    while time.monotonic() < deadline:
-        hub.put("b", "x")
+    hub = Hub(application, idle_timeout=0.2, observer=events)
+
+    def use(scope_id):
+        used[scope_id] = time.monotonic()
+        hub.put(scope_id, "x")
+
+    use("a")
+    while not idle:
+        use("b")
         await asyncio.sleep(0.01)
-    assert ended == ["a"]
-    await until(lambda: ended == ["a", "b"])
-    await until(lambda: events.of("ended") == [["a", "idle"], ["b", "idle"]])
-    assert hub.application_instances == {}
+    assert idle[0][0] == "a"
+    await until(lambda: not hub.application_instances)
+    await until(lambda: len(events.of("ended")) == len(events.of("started")) >= 2)
+    assert {scope_id for scope_id, _ in idle} == {"a", "b"}
+    assert all(seconds >= 0.19 for _, seconds in idle)
+    assert all(reason == "idle" for _, reason in events.of("ended"))
 
 
 async def test_an_instance_that_works_is_not_idle(Hub, until):
@@ -286,6 +291,26 @@ async def test_restarts_are_counted_and_end(Hub):
     healthy.stop()
     await asyncio.wait_for(task, 10)
     assert healthy.runs > 4
+
+
+async def test_a_handle_that_fails_when_it_is_stopped_is_not_restarted(Hub):
+    class Rude(Hub):
+        runs = 0
+
+        async def handle(self):
+            self.runs += 1
+            try:
+                await super().handle()
+            except asyncio.CancelledError:
+                raise ConnectionError("lost while stopping") from None
+
+    hub = Rude(Gate(), restart=Backoff(initial=0))
+    task = asyncio.create_task(hub.arun())
+    await hub.handling.wait()
+    hub.stop()
+    with pytest.raises(ConnectionError, match="lost while stopping"):
+        await asyncio.wait_for(task, 10)
+    assert hub.runs == 1
 
 
 async def test_handle_is_not_restarted_unless_asked(Hub):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import random
 
 import pytest
@@ -197,7 +198,7 @@ async def test_what_became_of_each_message(Hub, until):
         ("a", "fine"): "handled",
         ("a", "fail"): "failed",
         ("a", "after"): "handled",
-        ("b", "hang"): "failed",
+        ("b", "hang"): "cancelled",
         ("b", "behind"): "dropped",
     }
 
@@ -236,7 +237,7 @@ async def test_receiving_in_two_tasks_and_with_timeouts_loses_nothing(Hub, until
     assert sorted(received) == list(range(300))
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(300 if os.environ.get("STRESS") else 10))
 async def test_every_message_is_handled_once_or_dropped_with_a_reason(Hub, until, events, seed):
     """Applications that end, crash, hang and swallow cancellation, with evictions all the time."""
     chance = random.Random(seed)

@@ -21,6 +21,15 @@ def interrupt_at(*words: str) -> Callable[[subprocess.Popen[str]], None]:
             line = process.stdout.readline()
             assert line == f"{word}\n", line
             process.send_signal(signal.SIGINT)
+        # A signal that arrives in the instant before the event loop goes to sleep is handled when it wakes, by the
+        # next signal for instance: true of any asyncio program.
+        for _ in range(5):
+            try:
+                process.wait(timeout=3)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGINT)
+            else:
+                break
 
     return interact
 

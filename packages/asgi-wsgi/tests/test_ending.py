@@ -296,6 +296,7 @@ async def test_a_close_that_raises_after_a_cancellation_is_logged_once(adapt_any
                 break
             await asyncio.sleep(0.01)
     assert [(r.name, str(r.exc_info[1])) for r in caplog.records] == [("asgi_wsgi", "in close")]
+    assert caplog.records[0].exc_info[1].__notes__ == ["in the WSGI request GET '/'"]
 
 
 async def test_a_generator_is_closed_where_it_stands(adapt_any):

@@ -168,17 +168,17 @@ async def test_20000_repeats_cost_linear_time_when_they_are_allowed(adapt):
             seen["length"] = len(environ["HTTP_X_A"])
             return hello(environ, start_response)
 
-        began = time.perf_counter()
+        began = time.process_time()
         client = await ask(
             adapt(app, duplicate_header_limit=None), http_scope(headers=[(b"x-a", b"1" * 50)] * count)
         )
         assert client.status == 200
         assert seen["length"] == 51 * count - 1
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     await seconds(100)
     short = min([await seconds(4_000) for _ in range(5)])
-    long = min([await seconds(40_000) for _ in range(3)])
+    long = min([await seconds(40_000) for _ in range(5)])
     assert long < 60 * short  # quadratic joining costs more than 100 times as much
 
 

@@ -18,6 +18,12 @@ def threads_of(pool):
     return [thread for thread in threading.enumerate() if thread.name.startswith(pool._name + "-")]
 
 
+def start_all(pool):
+    """Do what the loop does for the jobs that are kept in the queue for a moment."""
+    while pool.start_overdue():
+        time.sleep(0.001)
+
+
 def test_jobs_start_in_order_and_threads_are_bounded():
     pool = WorkerPool(1, "order")
     done = Signal()
@@ -52,7 +58,8 @@ def test_idle_threads_end(monkeypatch):
     pool = WorkerPool(5, "ending")
     meeting = threading.Barrier(6, timeout=PATIENCE)
     for _ in range(5):
-        pool.submit(meeting.wait)
+        pool.submit(lambda: (meeting.wait(), None)[1])
+        start_all(pool)
     meeting.wait()
     for _ in range(1000):
         if not threads_of(pool):
@@ -68,7 +75,8 @@ def test_idle_threads_can_be_told_to_end():
     pool = WorkerPool(5, "told")
     meeting = threading.Barrier(6, timeout=PATIENCE)
     for _ in range(5):
-        pool.submit(meeting.wait)
+        pool.submit(lambda: (meeting.wait(), None)[1])
+        start_all(pool)
     meeting.wait()
     for _ in range(1000):
         pool.end_idle_threads()
@@ -134,7 +142,7 @@ def test_running_jobs_never_exceed_the_places():
         running = peak = ended = 0
         done = Signal()
 
-        def job():
+        def job(pool=pool, lock=lock, done=done):
             nonlocal running, peak, ended
             for _ in range(3):
                 with lock:
@@ -142,12 +150,12 @@ def test_running_jobs_never_exceed_the_places():
                     peak = max(peak, running)
                 with lock:
                     running -= 1
-                with pool.lent_place():  # noqa: B023 -- called in this round
+                with pool.lent_place():
                     pass
             with lock:
                 ended += 1
                 if ended == 40:
-                    done.set()  # noqa: B023
+                    done.set()
 
         for _ in range(40):
             pool.submit(job)
@@ -236,3 +244,42 @@ def test_a_thread_that_cannot_be_started(monkeypatch):
         done.wait()
         with pytest.raises(RuntimeError, match="can't start"):
             WorkerPool(1).submit(done.set)
+
+
+def test_a_long_job_does_not_hold_up_those_behind_it():
+    pool = WorkerPool(3, "long")
+    go_on = Signal()
+    for _ in range(20):  # the pool gets to know short jobs
+        done = Signal()
+        pool.submit(done.set)
+        done.wait()
+    running = Signal()
+    pool.submit(lambda: (running.set(), go_on.wait(), None)[2])
+    start_all(pool)
+    running.wait()
+    done = Signal()
+    if pool.submit(done.set):
+        start_all(pool)
+    done.wait()
+    go_on.set()
+
+
+@pytest.mark.skipif(not _worker_pool._ONE_AT_A_TIME, reason="threads run at the same time")
+def test_short_jobs_share_few_threads():
+    pool = WorkerPool(40, "short")
+    names = set()
+    left = 500
+    done = Signal()
+
+    def job():
+        nonlocal left
+        names.add(threading.current_thread().name)
+        left -= 1
+        if not left:
+            done.set()
+
+    for _ in range(500):
+        pool.submit(job)
+    start_all(pool)
+    done.wait()
+    assert len(names) < 40

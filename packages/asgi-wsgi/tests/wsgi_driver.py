@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 # Longer than anything here takes on a busy machine; only a hang ever waits for it.
-PATIENCE = 30
+PATIENCE = 60
 
 
 def http_scope(**changes: Any) -> dict[str, Any]:

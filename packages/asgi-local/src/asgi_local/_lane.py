@@ -76,13 +76,14 @@ class Lanes:
     def _make(self) -> _Lane:
         store, methods = self._build()
 
-        def leave(local: Local) -> None:
+        # At interpreter exit globals may be gone: what it needs is bound here.
+        def leave(local: Local, kept: int = _LANES_KEPT, put: Any = object.__setattr__) -> None:
             # Another finaliser may still use the Local after this one: it starts afresh then, in another
             # lane.
-            object.__setattr__(local, "__class__", self._base)
+            put(local, "__class__", self._base)
             store.empty()
             self._in_use.pop(id(lane.kind), None)
-            if len(self._free) < _LANES_KEPT:
+            if len(self._free) < kept:
                 self._free.append(lane)
             else:
                 store.discard()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from ._instance import Instance
 
-Outcome = Literal["handled", "failed", "dropped"]
+Outcome = Literal["handled", "failed", "cancelled", "dropped"]
 
 
 class Tracked:

@@ -18,7 +18,7 @@ from ._roster import Roster
 from ._settling import drop, without_final_event
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Iterator
+    from collections.abc import Callable, Hashable, Iterable, Iterator
 
     from ._inbox import Inbox
     from ._options import Options
@@ -171,10 +171,10 @@ class Pool:
     def _make_room(self) -> None:
         listed = self.roster.instances
         while len(listed) >= self.server.max_applications:
-            before = len(listed)
+            oldest = self.roster.oldest()
             self.server.delete_oldest_application_instance()
-            if len(listed) >= before:
-                # The method is overridden and keeps them all. The newcomer then waits for a place.
+            if oldest is None or self.roster.instances.get(oldest.scope_id) is oldest:
+                # The method is overridden and keeps it. The newcomer then waits for a place.
                 break
 
     def _stay(self, instance: Instance, items: Iterable[Any]) -> Instance:
@@ -277,6 +277,13 @@ class Pool:
         instance.task.cancel()  # perhaps it was a matter of asking twice
         self.places.give_back(instance)
 
+    def cancel_where(self, condition: Callable[[Hashable], bool], reason: str) -> None:
+        """Cancel, without a grace period, the instances of all scopes for whose id the condition holds."""
+        for instance in list(self.alive()):
+            if condition(instance.scope_id):
+                instance.reason = instance.reason or reason
+                self.cancel(instance)
+
     def give_up_on_the_rest(self) -> None:
         """Those that were cancelled and have not ended are stuck, whether or not their time is quite over."""
         for instance in list(self.alive()):
@@ -310,7 +317,7 @@ class Pool:
         task = instance.task
         cancelled = task.cancelled()
         error = None if cancelled else task.exception()
-        instance.settle("handled" if error is None and not cancelled else "failed")
+        instance.settle("cancelled" if cancelled else "failed" if error else "handled")
         self._hand_over(instance, self._leave_chain(instance))
         if error is not None and not isinstance(error, (KeyboardInterrupt, SystemExit)):
             self.reports.add(error, instance)

@@ -104,7 +104,8 @@ class Serving:
             try:
                 return await self._server.handle()
             except Exception as error:
-                if policy is None:
+                task = asyncio.current_task()
+                if policy is None or (task is not None and task.cancelling()):
                     raise
                 attempt = 1 if time.monotonic() - started >= policy.reset_after else attempt + 1
                 if policy.attempts is not None and attempt > policy.attempts:

@@ -202,8 +202,8 @@ class StatelessServer:
         is the backpressure that :meth:`get_or_create_application_instance` cannot give.
 
         *on_settled* is called once, on this loop: with "handled" when the application asks for its next
-        message or returns, "failed" when it raises or is cancelled with this one in hand, "dropped" when
-        nobody received it.
+        message or returns, "failed" when it raises with this one in hand, "cancelled" when it is cancelled
+        with this one in hand, "dropped" when nobody received it.
 
         Raises ServerClosedError after the shutdown, ScopeBlockedError if the scope's last instance ignores
         its cancellation.

@@ -1,13 +1,12 @@
-"""`async_to_sync`: call async code and wait for it, from sync code."""
+"""Call async code and wait for it, from sync code: what `async_to_sync` makes of a plain coroutine function."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 import warnings
-from concurrent.futures import Executor, Future
-from contextvars import Context, ContextVar, copy_context
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
+from contextvars import ContextVar, copy_context
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from ._call import describe
 from ._context import write_back
@@ -20,6 +19,12 @@ from ._wrapping import adopt_metadata, bind, callers_stacklevel, function_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
+    from concurrent.futures import Executor, Future
+    from contextvars import Context
+
+    from asgi_local import Local
+
+    from ._hosts import Host
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,16 +38,21 @@ class AsyncToSync(Generic[P, R]):
     """
 
     #: `current` is the frame that waits for the running code, or what was put in its place: any executor, or `None`.
-    executors = executors
+    executors: ClassVar[Local] = executors
     #: By event loop: where sensitive code of its tasks goes when their context knows of no frame.
     loop_thread_executors: ClassVar[dict[asyncio.AbstractEventLoop, Executor]] = loop_thread_executors
     #: The `AsyncSingleThreadContext` that the running code is in.
-    async_single_thread_context: ClassVar[ContextVar[AsyncSingleThreadContext | None]] = async_single_thread_context
+    async_single_thread_context: ClassVar[ContextVar[AsyncSingleThreadContext | None]] = (
+        async_single_thread_context
+    )
 
     def __init__(
         self,
         awaitable: Callable[P, Coroutine[Any, Any, R]] | Callable[P, Awaitable[R]],
         force_new_loop: bool = False,
+        *,
+        host: Any = None,
+        gives_awaitable: bool = True,
     ) -> None:
         called: Any = function_of(awaitable)
         if asyncio.iscoroutine(called):
@@ -50,12 +60,15 @@ class AsyncToSync(Generic[P, R]):
                 f"async_to_sync takes a function that returns an awaitable, not the coroutine {called!r}: "
                 "write async_to_sync(function)(arguments)"
             )
-        if not calls_coroutine(called):
+        if gives_awaitable and not calls_coroutine(called):
             # Only a warning: what returns an awaitable need not be marked.
-            warnings.warn("async_to_sync was passed a non-async-marked callable", stacklevel=callers_stacklevel())
+            warnings.warn(
+                "async_to_sync was passed a non-async-marked callable", stacklevel=callers_stacklevel()
+            )
         adopt_metadata(self, awaitable)
         self.awaitable = called
         self.force_new_loop = force_new_loop
+        self._host: Host | None = host
         self._descriptor = awaitable
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -76,9 +89,12 @@ class AsyncToSync(Generic[P, R]):
         exc_info = sys.exc_info()
         current = getattr(executors, "current", None)
         # Looked up at each call: whoever replaces the hook must be asked.
-        is_plain = type(self).main_wrap is _MAIN_WRAP and "main_wrap" not in vars(self)
+        kind: Any = type(self)
+        is_plain = kind.main_wrap is _MAIN_WRAP and "main_wrap" not in vars(self)
         drive: Any = Drive(self.awaitable, exc_info[1], args, kwargs) if is_plain else ClassicDrive()
         frame = Frame(current, drive, self.force_new_loop)
+        if self._host is not None:
+            frame.host = self._host
         try:
             frame.context = context = copy_context()
             context.run(_enter, frame)
@@ -119,7 +135,9 @@ class AsyncToSync(Generic[P, R]):
         if task is not None and task_context is not None:
             task_context.append(task)
         try:
-            result = await (awaitable if exc_info[1] is None else await_while_handling(exc_info[1], awaitable))
+            result = await (
+                awaitable if exc_info[1] is None else await_while_handling(exc_info[1], awaitable)
+            )
         except BaseException as error:
             call_result.set_exception(error)
         else:
@@ -130,62 +148,10 @@ class AsyncToSync(Generic[P, R]):
             context[0] = copy_context()
 
 
-_MAIN_WRAP = AsyncToSync.main_wrap
+_MAIN_WRAP = vars(AsyncToSync)["main_wrap"]
 
 
 def _enter(frame: Frame) -> None:
     """In the context that the coroutine will run in: this frame is where its sensitive code belongs."""
     executors.current = frame
     waiting_frame.set(frame)
-
-
-@overload
-def async_to_sync(
-    *,
-    force_new_loop: bool = False,
-) -> Callable[[Callable[P, Coroutine[Any, Any, R]] | Callable[P, Awaitable[R]]], Callable[P, R]]: ...
-
-
-@overload
-def async_to_sync(
-    awaitable: Callable[P, Coroutine[Any, Any, R]] | Callable[P, Awaitable[R]],
-    *,
-    force_new_loop: bool = False,
-) -> Callable[P, R]: ...
-
-
-def async_to_sync(
-    awaitable: Callable[P, Coroutine[Any, Any, R]] | Callable[P, Awaitable[R]] | None = None,
-    *,
-    force_new_loop: bool = False,
-) -> Any:
-    """Make a sync function of a coroutine function. Also a decorator, with or without arguments.
-
-    In sync code that an event loop waits for in `sync_to_async`, the coroutine runs in that loop. In other sync code it
-    runs in a loop on a thread of its own, a new loop as far as can be seen: whatever a call leaves in it, tasks or
-    connections, ends with the call, as with `asyncio.run`. To keep a loop, use `AsyncSingleThreadContext`.
-
-    The calling thread waits, and meanwhile runs the thread-sensitive code that belongs to it.
-
-    Args:
-        awaitable: A coroutine function or any other callable that returns an awaitable. It is called in the loop.
-        force_new_loop: Run in a new loop in any case.
-
-    Returns:
-        An `AsyncToSync`: a function with the name, documentation and signature of `awaitable`. The coroutine sees the
-        caller's context variables and the exception being handled; the variables that it sets come back.
-
-    Warns:
-        UserWarning: If `awaitable` does not look like a coroutine function.
-
-    >>> import asyncio
-    >>> from asgi_sync import async_to_sync
-    >>> async def double(number):
-    ...     await asyncio.sleep(0)
-    ...     return 2 * number
-    >>> async_to_sync(double)(21)
-    42
-    """
-    if awaitable is None:
-        return lambda function: AsyncToSync(function, force_new_loop)
-    return AsyncToSync(awaitable, force_new_loop)

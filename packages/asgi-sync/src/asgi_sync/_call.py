@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 from _thread import allocate_lock
-from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from asgi_local.lowlevel import CONTEXT_IS_INHERITED
@@ -18,6 +17,7 @@ from ._state import process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Context
 
     from ._home import Home
 
@@ -91,6 +91,10 @@ class Call:
         """Whether a thread runs it, or never will."""
         return self._claim.locked()
 
+    def is_for(self, frame: object) -> bool:
+        """Whether this waiting frame's own coroutine asks for it."""
+        return self.outer_frame is frame
+
     def run(self, home: Home) -> None:
         """Run it, on the thread that was chosen, and tell the loop."""
         __traceback_hide__ = True
@@ -132,7 +136,7 @@ class Call:
         self.settled = True
         if not self.future.done():
             self.future.set_result(None)
-        elif self.abandoned and self.error is not None:
+        elif self.abandoned and self.error is not None and not isinstance(self.error, asyncio.CancelledError):
             self.loop.call_exception_handler(
                 {
                     "message": f"{describe(self.func)} failed after the task that waited for it was cancelled",

@@ -27,8 +27,7 @@ _TRIE = "hamt"
 
 def _trie_is_visible() -> bool:
     context = Context()
-    for subject in (lambda: context, lambda: context.run(lambda: context)):
-        referents = _referents(subject())
+    for referents in (_referents(context), context.run(_referents, context)):
         if not referents or type(referents[-1]).__name__ != _TRIE:
             return False
     return _referents(context)[-1] is _referents(context.copy())[-1]
@@ -67,9 +66,10 @@ def _candidates(new: list[Any], old: list[Any]) -> set[ContextVar[Any]]:
         children: list[Any] = []
         for node in fresh:
             for referent in _referents(node):
-                if isinstance(referent, ContextVar):
+                kind: type = referent.__class__
+                if kind is ContextVar:
                     found.add(referent)
-                elif type(referent).__name__.startswith(_TRIE):
+                elif kind.__name__.startswith(_TRIE):
                     children.append(referent)
         new = children
     return found

@@ -49,7 +49,7 @@ class Drive:
 
 
 class ClassicDrive:
-    """The same through `main_wrap`, for whoever overrides it: called on the waiting thread, with a future to complete."""
+    """The same through `main_wrap`, for whoever overrides it: called on the waiting thread, it completes a future."""
 
     __slots__ = ("_awaitable", "_call_result", "_coroutine")
 
@@ -94,5 +94,3 @@ async def await_while_handling(exception: BaseException, awaitable: Awaitable[An
             return await awaitable
     finally:
         del exception, traceback, context
-
-

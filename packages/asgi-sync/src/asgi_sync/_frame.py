@@ -14,6 +14,7 @@ from ._home import Home, home_of_this_thread
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from ._hosts import Host
     from ._loops import LoopThread
 
 P = ParamSpec("P")
@@ -47,13 +48,13 @@ class CurrentThreadExecutor(Executor):
     """
 
     def __init__(self, old_executor: Executor | None) -> None:
-        self.home = home_of_this_thread()
+        self.home: Home = home_of_this_thread()
         self.home.enter()
         self._old_executor = old_executor
         self._quit = False
 
     #: Whether thread-sensitive code belongs on this thread.
-    is_sensitive = True
+    is_sensitive: bool = True
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Have `fn` called on the thread that waits.
@@ -110,6 +111,9 @@ class SubmittedWork:
         self._args = args
         self._kwargs = kwargs
 
+    def is_for(self, frame: object) -> bool:
+        return False  # as far as can be told
+
     def run(self, home: Home) -> None:
         future = self.future
         if not future.set_running_or_notify_cancel():
@@ -125,6 +129,9 @@ class SubmittedWork:
 
 class Frame(CurrentThreadExecutor):
     """What `async_to_sync` waits in: the coroutine to be, where it runs, and its outcome."""
+
+    #: The loop to run in, if it is not to be looked for.
+    host: Host | None = None
 
     def __init__(
         self,

@@ -7,6 +7,8 @@ So work never waits behind a thread that sits idle, whichever frame it was meant
 from __future__ import annotations
 
 import threading
+from collections import deque
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
@@ -20,11 +22,23 @@ if TYPE_CHECKING:
     from ._stall import StallWatch
 
 
+#: So many frames that wait on one thread do any work that comes; those above only their own. Each may be a request
+#: with its middleware, and Python's stack is limited to a thousand calls.
+SHALLOW = 8
+#: Seconds after which a frame above does other work as well, if nothing else happens, up to this many frames.
+PATIENCE = 0.05
+DEEP = 24
+
+
 class Work(Protocol):
     """What a home's queue holds."""
 
     def run(self, home: Home) -> None:
         """Do it, on that home's thread. Raises nothing: the outcome goes to whoever waits for it."""
+
+    def is_for(self, frame: object) -> bool:
+        """Whether this waiting frame's own coroutine asks for it."""
+        ...
 
 
 class Home:
@@ -32,6 +46,8 @@ class Home:
 
     __slots__ = (
         "__weakref__",
+        "_deferred",
+        "_frames",
         "_lock",
         "_queue",
         "_servers",
@@ -58,6 +74,10 @@ class Home:
         self.served = 0
         self.watch: StallWatch | None = None
         self._queue: SimpleQueue[Work | None] = SimpleQueue()
+        #: Work that was found too deep in the stack, for the frames further down.
+        self._deferred: deque[Work] = deque()
+        #: How many frames wait on the thread, one upon the other.
+        self._frames = 0
         self._lock = threading.Lock()
         self._servers = 0
         _homes.add(self)
@@ -75,7 +95,7 @@ class Home:
     @property
     def waiting(self) -> int:
         """About how much work waits."""
-        return self._queue.qsize()
+        return self._queue.qsize() + len(self._deferred)
 
     def submit(self, work: Work) -> bool:
         """Queue the work; `False` if nobody serves this queue (any more). From any thread."""
@@ -107,17 +127,17 @@ class Home:
             last = self._servers == 0
             self.is_open = not last
         if last:
-            while True:
-                try:
-                    self._do(self._queue.get_nowait())
-                except Empty:
-                    return
+            while self.serve_one(0):
+                pass
 
     def serve_one(self, timeout: float | None) -> bool:
         """Do the next work; `False` if there was none within `timeout` seconds.
 
         Returns also when woken with nothing to do.
         """
+        if self._deferred:
+            self._do(self._deferred.popleft())
+            return True
         try:
             work = self._queue.get(True, timeout)
         except Empty:
@@ -126,17 +146,46 @@ class Home:
             self._do(work)
         return True
 
-    def serve_until(self, is_done: Callable[[], bool], timeout: float | None = None) -> bool:
-        """Serve until `is_done()`, looked at after each work and each `wake`; `False` if idle for `timeout` seconds."""
+    def serve_until(
+        self, is_done: Callable[[], bool], timeout: float | None = None, frame: object = None
+    ) -> bool:
+        """Serve until `is_done()`, looked at after each work and each `wake`; `False` if idle for `timeout` seconds.
+
+        `frame` is the one that waits.
+        """
         # The thread does nothing meanwhile, whatever it was doing when it began to wait.
         outer, self.running = self.running, None
+        self._frames += 1
         try:
+            serve = self.serve_one if self._frames <= SHALLOW else partial(self._serve_frame, frame)
             while not is_done():
-                if not self.serve_one(timeout):
+                if not serve(timeout):
                     return False
             return True
         finally:
+            self._frames -= 1
             self.running = outer
+
+    def _serve_frame(self, frame: object, timeout: float | None) -> bool:
+        """Like `serve_one`, for a frame high up: do what its own coroutine asks for, leave the rest to lower frames.
+
+        Each piece of other work could wait in a frame of its own, on top of this one, without end.
+        """
+        # But a coroutine may wait for something that only other work brings about: after a while, that is done too.
+        relents = bool(self._deferred) and self._frames <= DEEP
+        try:
+            work = self._queue.get(True, PATIENCE if relents else timeout)
+        except Empty:
+            if not relents:
+                return False
+            self._do(self._deferred.popleft())
+            return True
+        if work is not None:
+            if work.is_for(frame):
+                self._do(work)
+            else:
+                self._deferred.append(work)
+        return True
 
     def _do(self, work: Work | None) -> None:
         if work is None:
@@ -169,5 +218,3 @@ def _close_inherited() -> None:
 
 
 process.on_fork(_close_inherited)
-
-

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import asyncio
+
     from ._call import HandledCall
 
 #: Seconds that the executor has to begin a nested call before a waiting frame takes it.
@@ -23,10 +25,13 @@ def lend_later(call: HandledCall) -> None:
     while frame is not None:
         outer = frame.call
         if outer is not None and outer.executor is not None and outer.executor is call.executor:
-            timer = call.loop.call_later(PATIENCE, _lend, call)
-            call.future.add_done_callback(lambda _: timer.cancel())
+            _cancel_with(call, call.loop.call_later(PATIENCE, _lend, call))
             return
         frame = frame.outer_frame
+
+
+def _cancel_with(call: HandledCall, timer: asyncio.TimerHandle) -> None:
+    call.future.add_done_callback(lambda _: timer.cancel())
 
 
 def _lend(call: HandledCall) -> None:

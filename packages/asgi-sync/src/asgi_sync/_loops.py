@@ -32,7 +32,13 @@ class LoopThread:
         loop_factory: Makes the loop; by default asyncio's policy does.
     """
 
-    def __init__(self, *, is_shared: bool = False, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None):
+    def __init__(
+        self,
+        *,
+        is_shared: bool = False,
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+        name: str | None = None,
+    ) -> None:
         self._is_shared = is_shared
         self._loop_factory = loop_factory
         self._lock = threading.Lock()
@@ -47,6 +53,8 @@ class LoopThread:
         self._attributes = 0
         self._generation = process.generation
         self.thread = new_thread(self._serve, "asgi-sync-loop")
+        if name is not None:
+            self.thread.name = name
         self.thread.start()
         _registry.add(self)
 
@@ -215,7 +223,7 @@ def is_clean(loop: Any, own_timer: asyncio.TimerHandle | None = None) -> bool:
     Only asyncio's selector loop can be looked into; any other is never clean, and so never used twice. The names with
     an underscore are asyncio's, the same from 3.11 to 3.15.
     """
-    if type(loop) is not asyncio.SelectorEventLoop:
+    if not _can_look_into(loop):
         return False
     return (
         not _has_callbacks(loop)
@@ -227,7 +235,9 @@ def is_clean(loop: Any, own_timer: asyncio.TimerHandle | None = None) -> bool:
         and loop.slow_callback_duration == 0.1
         and not loop._asyncgens_shutdown_called
         and not loop._executor_shutdown_called
-        and all(handle.cancelled() or handle is own_timer or StallWatch.owns(handle) for handle in loop._scheduled)
+        and all(
+            handle.cancelled() or handle is own_timer or StallWatch.owns(handle) for handle in loop._scheduled
+        )
         and not _watches_subprocess(loop)
         and not _has_tasks(loop)
     )
@@ -243,6 +253,10 @@ def _has_tasks(loop: asyncio.AbstractEventLoop) -> bool:
     return bool(asyncio.all_tasks(loop))
 
 
+def _can_look_into(loop: object) -> bool:
+    return type(loop) is asyncio.SelectorEventLoop
+
+
 def _has_callbacks(loop: Any) -> bool:
     """Whether the loop has something to run, besides what it does itself when it was woken from another thread."""
     ready = getattr(loop, "_ready", None)
@@ -256,9 +270,10 @@ def _watches_subprocess(loop: Any) -> bool:
     """Whether a thread of asyncio's waits for a subprocess. Where the kernel tells, the loop holds a descriptor."""
     watcher = getattr(loop, "_watcher", None)
     if watcher is None and sys.version_info < (3, 14):
-        watcher = getattr(asyncio.get_event_loop_policy(), "_watcher", None)
-    threads = getattr(watcher, "_threads", None)
-    return bool(threads) and any(each.is_alive() for each in list(threads.values()))
+        policy: Any = asyncio.get_event_loop_policy()  # pyright: ignore[reportDeprecated]  # not in these versions
+        watcher = getattr(policy, "_watcher", None)
+    threads: dict[int, threading.Thread] = getattr(watcher, "_threads", None) or {}
+    return any(each.is_alive() for each in list(threads.values()))
 
 
 class LoopKeeper:

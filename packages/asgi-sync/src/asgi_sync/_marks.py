@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 F = TypeVar("F", bound=Callable[..., Any])
 
 if sys.version_info >= (3, 12):
-    iscoroutinefunction = inspect.iscoroutinefunction
-    markcoroutinefunction = inspect.markcoroutinefunction
+    from inspect import iscoroutinefunction, markcoroutinefunction
 else:
-    iscoroutinefunction = asyncio.iscoroutinefunction
+    iscoroutinefunction: Callable[[Any], bool] = vars(asyncio)[
+        "iscoroutinefunction"
+    ]  # deprecated in 3.14, not here
 
     def markcoroutinefunction(func: F) -> F:
         """Mark a callable so that `iscoroutinefunction` takes it for a coroutine function; returns it."""

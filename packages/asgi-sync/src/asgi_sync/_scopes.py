@@ -136,7 +136,8 @@ class AsyncSingleThreadContext:
     """
 
     def __init__(self) -> None:
-        self._is_entered = False
+        #: Whether its block runs: an inner one's, which changes nothing, does not count.
+        self.is_entered: bool = False
         self._lock = threading.Lock()
         self._loop_thread: LoopThread | None = None
 
@@ -144,16 +145,16 @@ class AsyncSingleThreadContext:
         if async_single_thread_context.get() is None:
             # Without its token, which would lead back here in a cycle: a thread that ends in the block lets go of it.
             async_single_thread_context.set(self)
-            self._is_entered = True
+            self.is_entered = True
         return self
 
     def __exit__(
         self, exc: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
     ) -> None:
-        if not self._is_entered:
+        if not self.is_entered:
             return
         async_single_thread_context.set(None)
-        self._is_entered = False
+        self.is_entered = False
         with self._lock:
             loop_thread, self._loop_thread = self._loop_thread, None
         if loop_thread is not None:

@@ -41,7 +41,9 @@ class SharedContext:
     async def __aenter__(self) -> Self:
         held = _held.get()
         if any(context is self._context for context in held):
-            raise RuntimeError("The context given to sync_to_async is in use by a call that this call is part of.")
+            raise RuntimeError(
+                "The context given to sync_to_async is in use by a call that this call is part of."
+            )
         self._turn = turn = _turns.setdefault(self._key, _Turn())
         turn.users += 1
         try:

@@ -76,7 +76,10 @@ class StallWatch:
     def _warn(self, running: object) -> None:
         waits = ""
         if self.has_case:
-            waits = f" {self._call()!r} has waited for it for {time.monotonic() - self._since:.1f} s in {self._task and self._task()!r}."
+            task = self._task and self._task()
+            waits = (
+                f" {self._call()!r} has waited for it for {time.monotonic() - self._since:.1f} s in {task!r}."
+            )
         logger.warning(
             "Thread %r has been busy with %r for too long.%s %d more wait. It is at:\n%s",
             self._home.thread.name,

@@ -61,6 +61,7 @@ def _after_fork_in_child() -> None:
     process.renew()
     # The forking thread may have been in the middle of a call; in the child, nobody waits for it.
     thread.home = thread.inbox = thread.loops = None
+    public_thread.__dict__.pop("main_event_loop", None)
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows

@@ -1,11 +1,11 @@
-"""`sync_to_async`: await sync code, which runs on a thread."""
+"""Await sync code, which runs on a thread: what `sync_to_async` makes of a plain function."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from contextvars import Context, ContextVar, copy_context
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
 from . import _stall
 from ._call import Call, HandledCall, describe, on_thread
@@ -29,6 +29,7 @@ from ._worker import SensitiveExecutor, own_home
 from ._wrapping import adopt_metadata, bind, function_of
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Coroutine
     from concurrent.futures import Executor
     from weakref import WeakKeyDictionary
@@ -47,7 +48,7 @@ class SyncToAsync(Generic[P, R]):
     """
 
     #: Per thread: `main_event_loop` and `main_event_loop_pid`, the loop that `async_to_sync` on it goes back to.
-    threadlocal = public_thread
+    threadlocal: ClassVar[threading.local] = public_thread
     #: Runs the sensitive code that has no better place. Any object with a `submit(fn, *args)` may replace it;
     #: `None` stands for the loop's default executor.
     single_thread_executor: ClassVar[Any] = SensitiveExecutor()
@@ -76,7 +77,7 @@ class SyncToAsync(Generic[P, R]):
             raise TypeError("executor must not be set when thread_sensitive is True")
         if executor is not None and not callable(getattr(executor, "submit", None)):
             raise TypeError(f"executor must be a concurrent.futures.Executor, not {executor!r}")
-        if context is not None and not isinstance(context, Context):
+        if context is not None and type(context) is not Context:  # which cannot be subclassed
             raise TypeError(f"context must be a contextvars.Context, not {context!r}")
         adopt_metadata(self, func)
         self.func = called
@@ -109,7 +110,9 @@ class SyncToAsync(Generic[P, R]):
     def _place(self, loop: asyncio.AbstractEventLoop) -> Any:
         """The `Home` or foreign executor for a sensitive call, or `None` for the loop's default executor."""
         reason, place = choose(
-            getattr(executors, "current", None), thread_sensitive_context.get(None), loop_thread_executors.get(loop)
+            getattr(executors, "current", None),
+            thread_sensitive_context.get(None),
+            loop_thread_executors.get(loop),
         )
         if reason is _CONTEXT:
             return place_of(place)
@@ -130,15 +133,21 @@ class SyncToAsync(Generic[P, R]):
     ) -> Any:
         __traceback_hide__ = True
         exc_info = sys.exc_info()
-        is_home = isinstance(place, Home)
+        kind: Any = type(self)
+        call: Call | HandledCall
         # Looked up at each call: whoever replaces the handler must be asked.
-        is_plain = type(self).thread_handler is _THREAD_HANDLER and is_home and "thread_handler" not in vars(self)
-        kind = Call if is_plain else HandledCall
-        call = kind(loop, context, exc_info[1], self._thread_sensitive, self.func, args, kwargs)
+        if (
+            type(place) is Home
+            and kind.thread_handler is _THREAD_HANDLER
+            and "thread_handler" not in vars(self)
+        ):
+            call = Call(loop, context, exc_info[1], self._thread_sensitive, self.func, args, kwargs)
+        else:
+            call = HandledCall(loop, context, exc_info[1], self._thread_sensitive, self.func, args, kwargs)
+            call.prepare(self.thread_handler, exc_info)
         try:
-            if isinstance(call, HandledCall):
-                call.prepare(self.thread_handler, exc_info)
-            if not is_home:
+            if type(place) is not Home:
+                assert isinstance(call, HandledCall)
                 call.submit_to(place)
                 lend_later(call)
             elif place.is_here:
@@ -161,7 +170,7 @@ class SyncToAsync(Generic[P, R]):
             finally:
                 del error
         finally:
-            # The traceback of what is raised holds this frame, and must hold nothing else: no cycle, no loop, no thread.
+            # The traceback of what is raised holds this frame, which must hold nothing else: no loop, no thread.
             if call.settled:
                 call.release()
             del exc_info, call, context, loop, place
@@ -183,7 +192,13 @@ class SyncToAsync(Generic[P, R]):
         return f"<{type(self).__name__} of {describe(self.func)}>"
 
     def thread_handler(
-        self, loop: asyncio.AbstractEventLoop, exc_info: Any, task_context: Any, func: Any, *args: Any, **kwargs: Any
+        self,
+        loop: asyncio.AbstractEventLoop,
+        exc_info: Any,
+        task_context: Any,
+        func: Any,
+        *args: Any,
+        **kwargs: Any,
     ) -> Any:
         """Run the call, on its thread: `func(*args)`, with `args[0]` a partial of the wrapped function.
 
@@ -196,77 +211,4 @@ class SyncToAsync(Generic[P, R]):
         return on_thread(loop, exc_info[1], task_context, call, func, args, kwargs)
 
 
-_THREAD_HANDLER = SyncToAsync.thread_handler
-
-
-@overload
-def sync_to_async(
-    *,
-    thread_sensitive: bool = True,
-    executor: Executor | None = None,
-    context: Context | None = None,
-    abandon_on_cancel: bool = True,
-) -> Callable[[Callable[P, R]], Callable[P, Coroutine[Any, Any, R]]]: ...
-
-
-@overload
-def sync_to_async(
-    func: Callable[P, R],
-    *,
-    thread_sensitive: bool = True,
-    executor: Executor | None = None,
-    context: Context | None = None,
-    abandon_on_cancel: bool = True,
-) -> Callable[P, Coroutine[Any, Any, R]]: ...
-
-
-def sync_to_async(
-    func: Callable[P, R] | None = None,
-    *,
-    thread_sensitive: bool = True,
-    executor: Executor | None = None,
-    context: Context | None = None,
-    abandon_on_cancel: bool = True,
-) -> Any:
-    """Make a coroutine function of a sync function, which then runs on a thread. Also a decorator, with or without arguments.
-
-    Args:
-        func: Any sync callable: a function, method, partial, class or object with `__call__`.
-        thread_sensitive: Run it on the one thread where all such code runs, in the order of the calls: the thread of
-            the outermost sync code that waits in `async_to_sync`; else that of the `ThreadSensitiveContext`; else one
-            thread of the process. `False` means any thread, several calls at a time.
-        executor: Where to run it, with `thread_sensitive=False`; by default in the event loop's default executor.
-        context: Run it in a copy of these context variables, and write what it sets back to them rather than to the
-            caller's. Calls that share a context run one after the other.
-        abandon_on_cancel: What cancelling the task that waits does while the function runs. `True`: the task goes on
-            at once, and what the function raises later is given to the loop's exception handler. `False`: the task
-            waits until the function has ended. In both cases a function that has not begun never runs, and one that
-            waits in `async_to_sync` gets the cancellation there.
-
-    Returns:
-        A `SyncToAsync`: a coroutine function with the name, documentation and signature of `func`. It can be awaited
-        in any event loop. The function sees the caller's context variables and the exception being handled; the
-        variables that it sets come back.
-
-    Raises:
-        TypeError: If `func` is not callable or is a coroutine function, or an `executor` comes with
-            `thread_sensitive=True`.
-
-    >>> import asyncio
-    >>> from asgi_sync import sync_to_async
-    >>> async def main():
-    ...     return await sync_to_async(sorted)([3, 1, 2], reverse=True)
-    >>> asyncio.run(main())
-    [3, 2, 1]
-    """
-    options: Any = {
-        "thread_sensitive": thread_sensitive,
-        "executor": executor,
-        "context": context,
-        "abandon_on_cancel": abandon_on_cancel,
-    }
-    if func is None:
-        return lambda function: SyncToAsync(function, **options)
-    return SyncToAsync(func, **options)
-
-
+_THREAD_HANDLER = vars(SyncToAsync)["thread_handler"]

@@ -34,19 +34,22 @@ def run_and_wait(frame: Frame) -> None:
 
 
 def _run(frame: Frame) -> None:
+    if frame.host is not None:
+        frame.host.run(frame)
+        return
     if not frame.wants_new_loop:
         parent = parent_loop()
-        if parent is not None and _run_in_parent(frame, parent):
+        if parent is not None and run_in_parent(frame, parent):
             return
         scope = async_single_thread_context.get()
         if scope is not None:
             scope.run(frame)
-            _wait(frame)
+            wait(frame)
             return
     keeper = loops_of_this_thread()
     loop_thread = keeper.run(frame)
     try:
-        _wait(frame)
+        wait(frame)
     finally:
         if frame.done:
             keeper.give_back(loop_thread, frame)
@@ -65,7 +68,7 @@ def parent_loop() -> Any:
     return loop
 
 
-def _run_in_parent(frame: Frame, loop: asyncio.AbstractEventLoop) -> bool:
+def run_in_parent(frame: Frame, loop: asyncio.AbstractEventLoop) -> bool:
     """Run the coroutine in a loop that is not ours; `False` if that loop stopped before the coroutine began."""
     start = Start(frame)
     try:
@@ -73,7 +76,7 @@ def _run_in_parent(frame: Frame, loop: asyncio.AbstractEventLoop) -> bool:
     except RuntimeError:  # closed since
         return False
     looks = 0
-    while not _wait(frame, LOOK_AT_LOOP):
+    while not wait(frame, LOOK_AT_LOOP):
         if loop.is_running():
             looks = 0
             continue
@@ -81,23 +84,25 @@ def _run_in_parent(frame: Frame, loop: asyncio.AbstractEventLoop) -> bool:
             return False
         looks += 1
         if loop.is_closed() or looks == PATIENCE:
-            raise RuntimeError("The event loop stopped while async_to_sync was waiting for a coroutine in it.")
+            raise RuntimeError(
+                "The event loop stopped while async_to_sync was waiting for a coroutine in it."
+            )
     return True
 
 
-def _wait(frame: Frame, timeout: float | None = None) -> bool:
+def wait(frame: Frame, timeout: float | None = None) -> bool:
     """Serve the thread's queue until the coroutine has ended; `False` if nothing happened for `timeout` seconds.
 
     Without a timeout, in a loop of ours: its thread completes the frame in any case.
     """
     serve_until = frame.home.serve_until
     try:
-        return serve_until(frame.is_done, timeout)
+        return serve_until(frame.is_done, timeout, frame)
     except BaseException as interrupt:
         # Work that is served raises nothing here: this is Ctrl-C, or what another signal's handler raised. As
         # asyncio.run does it: cancel, let the coroutine clean up, then raise. A second one goes through at once.
         frame.request_cancel()
-        serve_until(frame.is_done)
+        serve_until(frame.is_done, frame=frame)
         error = frame.error
         if error is not None and not isinstance(error, asyncio.CancelledError):
             interrupt.__context__ = error

@@ -6,7 +6,6 @@ import atexit
 import itertools
 import sys
 import threading
-from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -16,6 +15,7 @@ from ._home import Home
 from ._state import process
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from collections.abc import Set as AbstractSet
 
 P = ParamSpec("P")
@@ -29,8 +29,9 @@ def new_thread(target: Callable[[], object], name: str) -> threading.Thread:
     monkey: Any = sys.modules.get("gevent.monkey")
     if monkey is not None and monkey.is_module_patched("threading"):
         raise RuntimeError(
-            "gevent has replaced this process's threads by greenlets, which all share the one thread that an event loop "
-            "would block. Call gevent.monkey.patch_all(thread=False, queue=False), or run async code in another process."
+            "gevent has replaced this process's threads by greenlets, which all share the one thread that an event "
+            "loop would block. Call gevent.monkey.patch_all(thread=False, queue=False), or run async code in another "
+            "process."
         )
     options: dict[str, Any] = {}
     if sys.version_info >= (3, 14):
@@ -49,6 +50,9 @@ class _Order:
 
     def run(self, home: Home) -> None:
         self._act()
+
+    def is_for(self, frame: object) -> bool:
+        return False
 
 
 class Worker:
@@ -200,7 +204,7 @@ class SensitiveExecutor(_WorkerFace, ThreadPoolExecutor):
         return {worker.thread} if worker is not None and worker.home.is_open else set()
 
     @_threads.setter
-    def _threads(self, threads: object) -> None:
+    def _threads(self, threads: object) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]  # an attribute there
         pass  # ThreadPoolExecutor's own bookkeeping, of threads that it never starts here
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:

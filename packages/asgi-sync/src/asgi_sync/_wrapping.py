@@ -15,7 +15,7 @@ _PACKAGE = __name__.rpartition(".")[0]
 
 
 #: How many attributes `functools.update_wrapper` sets for a function that has none of its own.
-_PLAIN = len(vars(functools.update_wrapper(type("Wrapper", (), {})(), lambda: None)))
+_PLAIN = len(functools.WRAPPER_ASSIGNMENTS) + 1
 
 
 def adopt_metadata(wrapper: Any, wrapped: Any) -> None:
@@ -25,9 +25,9 @@ def adopt_metadata(wrapper: Any, wrapped: Any) -> None:
     """
     functools.update_wrapper(wrapper, wrapped)
     unmark(wrapper)
-    attributes = vars(wrapper)
+    attributes: dict[str, Any] = wrapper.__dict__
     if len(attributes) > _PLAIN:
-        for name in _hooks(type(wrapper)) & attributes.keys():
+        for name in _hooks(wrapper.__class__) & attributes.keys():
             del attributes[name]  # the callable's attribute would stand in for a hook of ours
     instance = getattr(wrapped, "__self__", None)
     if instance is not None:
@@ -37,12 +37,18 @@ def adopt_metadata(wrapper: Any, wrapped: Any) -> None:
 class BoundWrapper(functools.partial[Any]):
     """A wrapper as a method. Like a bound method it is equal to, and has the hash of, another of the same instance."""
 
+    if TYPE_CHECKING:
+        __self__: Any
+        __wrapped__: Any
+        __name__: str
+
     def __new__(cls, wrapper: Any, instance: Any, owner: type | None) -> Self:
         self = super().__new__(cls, wrapper.__call__, instance)
-        functools.update_wrapper(self, wrapper.__wrapped__)
+        whole: Any = self  # a wrapper gets what its function has, besides what a partial has
+        functools.update_wrapper(whole, wrapper.__wrapped__)
         self.__self__ = instance
         # For inspect.signature, which follows it: without the instance, as a bound method has it.
-        get = getattr(type(wrapper.__wrapped__), "__get__", None)
+        get = getattr(wrapper.__wrapped__.__class__, "__get__", None)
         if get is not None:
             self.__wrapped__ = get(wrapper.__wrapped__, instance, owner)
         return self
@@ -72,13 +78,17 @@ def bind(wrapper: Any, wrapped: Any, instance: Any, owner: type | None) -> Any:
 
 def function_of(wrapped: Any) -> Any:
     """What to call: a classmethod or staticmethod is not always callable itself."""
-    return wrapped.__func__ if isinstance(wrapped, (classmethod, staticmethod)) else wrapped
+    if isinstance(wrapped, (classmethod, staticmethod)):
+        inner: Any = wrapped  # pyright: ignore[reportUnknownVariableType]  # of any parameters
+        return inner.__func__
+    return wrapped
 
 
 @functools.cache
-def _hooks(kind: type) -> frozenset[str]:
+def _hooks(kind: Any) -> frozenset[str]:
     """The names that a wrapper's class and its bases define."""
-    return frozenset(name for base in kind.__mro__[:-1] for name in vars(base) if not name.startswith("__"))
+    bases: tuple[type, ...] = kind.__mro__[:-1]
+    return frozenset(name for base in bases for name in vars(base) if not name.startswith("__"))
 
 
 def callers_stacklevel() -> int:

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from ._response import Response
     from ._types import Receive, Scope, Send
 
-# Enough that a fast client is never waited for, little enough for a thousand slow ones.
-DEFAULT_WINDOW = 262144
+# Bytes. Most responses never wait for their client, and a hundred clients that do not read cost 100 MiB.
+DEFAULT_SEND_WINDOW = 1 << 20
+# Uploads come no faster than the network brings them.
+DEFAULT_RECEIVE_WINDOW = 1 << 18
 
 
 class Adapter:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ._error_log import ErrorLog, log
-from ._errors import REASONS, ClientDisconnected, RequestBodyError, RequestRefused, came_from
+from ._errors import REASONS, ClientDisconnected, RequestBodyError, RequestRefused, came_from, name_request
 from ._file_wrapper import FileWrapper
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class ApplicationRun:
 
     __slots__ = (
         "_application", "_body", "_error", "_get_environ", "_lock", "_orphaned", "_running", "_sink",
-        "_start", "_steps", "response", "started",
+        "_start", "_steps", "response", "scope", "started",
     )  # fmt: skip
 
     def __init__(
@@ -45,6 +45,7 @@ class ApplicationRun:
         self._start = start_response
         self.response = response
         self._sink = sink
+        self.scope: Any = None  # of the request, to name it in the log
         self.started = False
         self._body = body
         self._error: BaseException | None = None
@@ -113,19 +114,16 @@ class ApplicationRun:
     def _iterate(self, iterable: Any) -> Iterator[None]:
         response = self.response
         sink = self._sink
-        if type(iterable) is list or type(iterable) is tuple:
-            if not response.started:
-                response.all_blocks(iterable)
-                response.finish()
-                return
-        elif isinstance(iterable, FileWrapper) and response.file(iterable, sink.window):
+        if type(cast("object", iterable)) in (list, tuple) and not response.started:
+            response.all_blocks(iterable)
+            response.finish()
+            return
+        if isinstance(iterable, FileWrapper) and response.file(iterable, sink.window):
             # The file has to stay open until the server has sent it.
             while not sink.is_drained() and sink.pause():
                 yield
             return
         for block in iterate(iterable):
-            if sink.aborted:
-                return
             if response.block(block):
                 break
             if sink.is_full() and sink.pause():
@@ -140,7 +138,7 @@ class ApplicationRun:
         if close is None:
             return
         if ended and not (type(iterable) is GeneratorType and iterable.gi_frame is None):
-            sink.announce()  # the client sees the end before a close() that takes its time
+            sink.announce(ending=True)  # the client sees the end before a close() that takes its time
         try:
             close()
         except BaseException as exc:
@@ -176,6 +174,8 @@ class ApplicationRun:
         self._orphaned = True
         error = self.take_error()
         if error is not None:
+            if self.scope is not None:
+                name_request(error, self.scope)
             log.error("a WSGI application failed after its request had ended", exc_info=error)
 
 

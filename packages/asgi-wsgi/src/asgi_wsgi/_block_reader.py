@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, Self
 
 
-class BlockReader(io.BufferedIOBase):
+@io.BufferedIOBase.register
+class BlockReader:
     """Reads from blocks of bytes that ``_next_block`` gives one by one, b"" at the end and for ever after.
 
     A block is kept until it is used up, and never put together with the next one unless the caller asked for
     both, so that any sequence of reads costs time in proportion to the bytes read.
     """
 
+    # Not derived from io.BufferedIOBase, whose finalizer costs each request as much as the rest of its body.
+
+    closed = False
     _block: bytes = b""
     _at: int = 0
 
@@ -23,6 +27,51 @@ class BlockReader(io.BufferedIOBase):
     def readable(self) -> bool:
         """Return True."""
         return True
+
+    def writable(self) -> bool:
+        """Return False."""
+        return False
+
+    def seekable(self) -> bool:
+        """Return False."""
+        return False
+
+    def isatty(self) -> bool:
+        """Return False."""
+        return False
+
+    def flush(self) -> None:
+        """Do nothing: there is nothing to write."""
+
+    def close(self) -> None:
+        """Make further reading an error."""
+        self.closed = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def fileno(self) -> int:
+        """Raise: there is no file behind this."""
+        raise io.UnsupportedOperation("fileno")
+
+    def tell(self) -> int:
+        """Raise: it cannot be told, nor changed."""
+        raise io.UnsupportedOperation("tell")
+
+    def seek(self, _offset: int, _whence: int = 0, /) -> int:
+        """Raise: what has been read is gone."""
+        raise io.UnsupportedOperation("seek")
+
+    def write(self, _data: Any, /) -> int:
+        """Raise: a request is for reading."""
+        raise io.UnsupportedOperation("write")
+
+    def detach(self) -> Any:
+        """Raise: there is nothing underneath."""
+        raise io.UnsupportedOperation("detach")
 
     def _refill(self) -> bool:
         """Make sure that there is something left in the current block. False at the end."""
@@ -107,6 +156,9 @@ class BlockReader(io.BufferedIOBase):
             total += len(line)
             if hint is not None and 0 < hint <= total:
                 return lines
+
+    def __iter__(self) -> Self:
+        return self
 
     def __next__(self) -> bytes:
         line = self.readline()

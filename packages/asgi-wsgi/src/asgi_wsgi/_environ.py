@@ -13,6 +13,7 @@ from ._tls import add_tls
 if TYPE_CHECKING:
     from ._types import Scope
 
+_COPIED: frozenset[Any] = frozenset((dict, list))
 _UNQUOTED = "/:@!$&'()*+,;=~"
 
 
@@ -118,9 +119,9 @@ def _copied(scope: Scope) -> dict[str, Any]:
     """
     copy: dict[str, Any] = dict(scope)
     for key, value in copy.items():
-        if isinstance(value, (dict, list)):
+        if type(value) in _COPIED:
             copy[key] = value.copy()
     headers = copy.get("headers")
     if headers is not None:
-        copy["headers"] = [(name, value) for name, value in headers]
+        copy["headers"] = [tuple(header) for header in headers]
     return copy

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class ClientDisconnected(ConnectionError):  # noqa: N818 -- says what happened
     """The client went away before it had sent, or been sent, all of it.
@@ -51,6 +53,13 @@ REASONS = {
 
 class LoopGone(RuntimeError):  # noqa: N818 -- says what happened
     """The event loop of a request was closed under it."""
+
+
+def name_request(error: BaseException, scope: Any) -> None:
+    """Note on an exception which request it comes from: a traceback in a log shows it."""
+    note = f"in the WSGI request {scope['method']} {scope['path']!r}"
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
 
 
 def came_from(exc: BaseException, kind: type[BaseException]) -> BaseException | None:

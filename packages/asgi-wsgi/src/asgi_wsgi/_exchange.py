@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._application_run import ApplicationRun
 from ._error_log import log
-from ._errors import ClientDisconnected, RequestBodyError, RequestRefused
+from ._errors import ClientDisconnected, RequestBodyError, RequestRefused, name_request
 from ._file_wrapper import FileWrapper
 from ._outbox import Outbox
 from ._refusal import refuse
@@ -83,6 +83,7 @@ class Exchange:
         run = ApplicationRun(
             application, lambda: self._environ(build_environ, body), start_response, response, outbox, body
         )
+        run.scope = self._scope
         try:
             await threads.perform(run, outbox, mailbox)
             self._ended = True
@@ -174,7 +175,7 @@ class Exchange:
                 self._output.set_result(None)
         elif self._sender is None and not self._ended and not self._gone:
             self._sender = self._start(self._send_along())
-            if self._receiver is None or self._receiver.done():
+            if not self._outbox.ending and (self._receiver is None or self._receiver.done()):
                 streamed = isinstance(self._body, StreamedBody) and not self._body.is_complete()
                 self._receiver = self._start(self._feed(self._body) if streamed else self._watch())
 
@@ -255,9 +256,7 @@ class Exchange:
         error = run.take_error() or self._failure
         if error is None:
             return
-        note = f"in the WSGI request {self._scope['method']} {self._scope['path']!r}"
-        if note not in getattr(error, "__notes__", ()):
-            error.add_note(note)
+        name_request(error, self._scope)
         try:
             raise error
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 DEFAULT_WORKERS = 40
 
 
-def _whole_number(name: str, value: object, least: int) -> None:
+def whole_number(name: str, value: object, least: int) -> None:
+    """Refuse what is not an int of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an int, not {value!r}")
     if value < least:
@@ -39,14 +40,15 @@ class Options:
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, not {getattr(self, name)!r}")
         if self.workers is not None:
-            _whole_number("workers", self.workers, 1)
+            whole_number("workers", self.workers, 1)
         if self.max_body_size is not None:
-            _whole_number("max_body_size (bytes)", self.max_body_size, 0)
-        _whole_number("send_window (bytes)", self.send_window, 1)
-        _whole_number("receive_window (bytes)", self.receive_window, 1)
+            whole_number("max_body_size (bytes)", self.max_body_size, 0)
+        whole_number("send_window (bytes)", self.send_window, 1)
+        whole_number("receive_window (bytes)", self.receive_window, 1)
         check_timeout("client_timeout", self.client_timeout)
-        if isinstance(self.executor, type) or (
-            self.executor is not None and not callable(getattr(self.executor, "submit", None))
+        executor: Any = self.executor
+        if isinstance(executor, type) or not (
+            executor is None or callable(getattr(executor, "submit", None))
         ):
             raise TypeError(f"executor must be a concurrent.futures.Executor, not {self.executor!r}")
         self._check_threads()
@@ -75,4 +77,4 @@ def check_timeout(name: str, value: object) -> None:
 def check_header_limit(value: object) -> None:
     """Refuse what is neither None (or 0: no limit) nor a number of headers."""
     if value is not None:
-        _whole_number("duplicate_header_limit", value, 0)
+        whole_number("duplicate_header_limit", value, 0)

@@ -31,13 +31,13 @@ MOMENT = 0.05
 class Outbox:
     """A queue from one thread to one loop.
 
-    The thread puts items in and goes on until the window is full; the loop takes all that is there at once,
+    The thread puts items in and goes on until the window is full; the loop takes all that is there,
     and tells the thread when half of the window is free again. The lock guards every attribute.
     """
 
     __slots__ = (
-        "_announced", "_gate", "_hasty", "_items", "_lock", "_mailbox", "_may_spill", "_on_output", "_paused", "_queued",
-        "_room", "_spill", "_wanted", "_window", "aborted",
+        "_announced", "_gate", "_hasty", "_items", "_lock", "_mailbox", "_may_spill", "_on_output",
+        "_paused", "_queued", "_room", "_spill", "_wanted", "_window", "aborted", "ending",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +59,7 @@ class Outbox:
         self._paused = False
         # Set once, by the loop: nothing that is put in from now on will reach the client.
         self.aborted = False
+        self.ending = False
 
     # The thread's side.
 
@@ -78,8 +79,9 @@ class Outbox:
                 self._spill = Spill()
             self._spill.put(item, size)
 
-    def announce(self) -> None:
-        """Have the loop look into the outbox, unless it is about to."""
+    def announce(self, *, ending: bool = False) -> None:
+        """Have the loop look into the outbox, unless it is about to; say whether the response is complete."""
+        self.ending = ending
         with self._lock:
             if self._announced or self.aborted:
                 return

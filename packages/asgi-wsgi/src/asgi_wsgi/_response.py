@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ._errors import ClientDisconnected
 from ._file_wrapper import FileWrapper, regular_file, whole_path
@@ -254,7 +254,7 @@ class Response:
 
 def as_bytes(data: Any) -> bytes:
     """Return a block of a body as bytes, or say what is wrong with it."""
-    if isinstance(data, (bytes, bytearray, memoryview)):
+    if isinstance(cast("object", data), (bytes, bytearray, memoryview)):
         return bytes(data)
     hint = ""
     if isinstance(data, str):

@@ -15,7 +15,7 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _UNSAFE = re.compile(r"[\r\n\x00]")
 
 # Belong to one connection, which is the server's affair (RFC 9110, 7.6.1; wsgiref.util.is_hop_by_hop).
-_HOP_BY_HOP = frozenset(
+HOP_BY_HOP = frozenset(
     {
         "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailers",
         "transfer-encoding", "upgrade",
@@ -24,11 +24,14 @@ _HOP_BY_HOP = frozenset(
 
 # Names as applications write them, and as they are sent; None is a hop-by-hop header. Applications use few.
 _known: dict[str, bytes | None] = {}
+_known_statuses: dict[str, int] = {}
 _KNOWN_MAX = 1024
 
 
 def parse_status(status: Any) -> int:
     """Return the number of a status line such as "404 Not Found"; the reason may be missing."""
+    if type(status) is str and status in _known_statuses:
+        return _known_statuses[status]
     if not isinstance(status, str):
         raise TypeError(f'the status must be a str such as "200 OK", not {status!r}')
     match = _STATUS.match(status)
@@ -36,7 +39,10 @@ def parse_status(status: Any) -> int:
         raise ValueError(
             f'the status must be three digits from 200 on and a reason, such as "200 OK", not {status!r}'
         )
-    return int(match[1])
+    number = int(match[1])
+    if len(_known_statuses) < _KNOWN_MAX:
+        _known_statuses[status] = number
+    return number
 
 
 def parse_headers(response_headers: Iterable[Any]) -> tuple[HeaderPairs, int | None, bool]:
@@ -52,7 +58,7 @@ def parse_headers(response_headers: Iterable[Any]) -> tuple[HeaderPairs, int | N
         raw_name = _known[name] if type(name) is str and name in _known else _learn(name)
         if not isinstance(value, str):
             raise TypeError(f"the value of the response header {name} must be a str, not {value!r}")
-        if _UNSAFE.search(value):
+        if not value.isprintable() and _UNSAFE.search(value):
             raise ValueError(
                 f"the value of the response header {name} has a line break or NUL in it: {value!r}"
             )
@@ -77,7 +83,7 @@ def _learn(name: Any) -> bytes | None:
     if not _TOKEN.match(name):
         raise ValueError(f"not a name for a response header: {name!r}")
     lowered = name.lower()
-    raw = None if lowered in _HOP_BY_HOP else lowered.encode("ascii")
+    raw = None if lowered in HOP_BY_HOP else lowered.encode("ascii")
     if len(_known) < _KNOWN_MAX:
         _known[name] = raw
     return raw

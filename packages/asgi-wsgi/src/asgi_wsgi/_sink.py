@@ -20,7 +20,7 @@ class Sink(Protocol):
     @property
     def window(self) -> int: ...
     def put(self, item: Item, size: int = 0, *, written: bool = False) -> None: ...
-    def announce(self) -> None: ...
+    def announce(self, *, ending: bool = False) -> None: ...
     def check(self) -> None: ...
     def is_full(self) -> bool: ...
     def is_drained(self) -> bool: ...
@@ -38,7 +38,7 @@ class DirectSink:
         self.aborted = False
 
     # No argument of it but the item matters: nothing is ever queued.
-    def put(self, item: Item, size: int = 0, *, written: bool = False) -> None:  # noqa: ARG002
+    def put(self, item: Item, size: int = 0, *, written: bool = False) -> None:
         self.check()
         if item is None:
             self._sync_send({"type": "http.response.body"})
@@ -47,7 +47,7 @@ class DirectSink:
         else:
             self._sync_send(item)
 
-    def announce(self) -> None:
+    def announce(self, *, ending: bool = False) -> None:
         pass
 
     def check(self) -> None:

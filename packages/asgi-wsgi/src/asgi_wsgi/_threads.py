@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,11 +13,11 @@ from asgi_sync import SyncToAsync, sync_to_async
 from ._error_log import log
 from ._errors import LoopGone
 from ._waiting import SensitiveGate, ThreadGate
-from ._worker_pool import WorkerPool
+from ._worker_pool import PATIENCE, WorkerPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
     from contextvars import Context
 
     from ._application_run import ApplicationRun
@@ -54,12 +53,12 @@ class FreeThreads:
 
     are_borrowed = False
 
-    def __init__(self, submit: Callable[[Callable[[], None]], object], pool: WorkerPool | None) -> None:
-        self._submit = submit
+    def __init__(self, executor: Executor | None, pool: WorkerPool | None) -> None:
+        self._executor = executor
         self._pool = pool
         self._make_gate = partial(ThreadGate, pool)
 
-    def gates(self, loop: asyncio.AbstractEventLoop) -> MakeGate:  # noqa: ARG002 -- the other kind needs it
+    def gates(self, loop: asyncio.AbstractEventLoop) -> MakeGate:
         return self._make_gate
 
     async def perform(self, run: ApplicationRun, outbox: Outbox, mailbox: Mailbox) -> None:
@@ -72,9 +71,12 @@ class FreeThreads:
             if not ended.done():
                 ended.set_result(None)
 
-        def job() -> None:
+        def job() -> Callable[[], None]:
             context.run(self._run_through, run, outbox, loop)
-            post_end()
+            return post_end
+
+        def job_of_executor() -> None:
+            job()()
 
         def post_end() -> None:
             try:
@@ -82,9 +84,12 @@ class FreeThreads:
             except LoopGone:
                 run.orphan()
 
-        submitted = self._submit(job)
-        if isinstance(submitted, Future):
+        if self._pool is not None:
+            if self._pool.submit(job):
+                loop.call_later(PATIENCE, self._start_overdue, loop)
+        elif self._executor is not None:
             # An executor that is shut down may drop what it was given.
+            submitted: Future[None] = self._executor.submit(job_of_executor)
             submitted.add_done_callback(lambda future: post_end() if future.cancelled() else None)
         try:
             await ended
@@ -107,6 +112,10 @@ class FreeThreads:
                 outbox.wait_for_room(self._make_gate)
         finally:
             threadlocal.main_event_loop = None
+
+    def _start_overdue(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._pool is not None and self._pool.start_overdue():
+            loop.call_later(PATIENCE, self._start_overdue, loop)
 
     def end_idle(self) -> None:
         if self._pool is not None:
@@ -142,7 +151,7 @@ class SensitiveThread:
     def gates(self, loop: asyncio.AbstractEventLoop) -> MakeGate:
         return partial(SensitiveGate, loop)
 
-    async def perform(self, run: ApplicationRun, outbox: Outbox, mailbox: Mailbox) -> None:  # noqa: ARG002
+    async def perform(self, run: ApplicationRun, outbox: Outbox, mailbox: Mailbox) -> None:
         task: asyncio.Task[Any] | None = asyncio.current_task()
         cancelling = task.cancelling() if task is not None else 0
         try:
@@ -182,6 +191,5 @@ def threads_for(*, thread_sensitive: bool, executor: Executor | None, workers: i
     if thread_sensitive:
         return SensitiveThread()
     if executor is not None:
-        return FreeThreads(executor.submit, None)
-    pool = WorkerPool(workers)
-    return FreeThreads(pool.submit, pool)
+        return FreeThreads(executor, None)
+    return FreeThreads(None, WorkerPool(workers))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from asgi_sync import async_to_sync, sync_to_async
 
-from ._adapter import DEFAULT_WINDOW, Adapter, checked_application
+from ._adapter import DEFAULT_RECEIVE_WINDOW, DEFAULT_SEND_WINDOW, Adapter, checked_application
 from ._application_run import ApplicationRun
 from ._errors import ClientDisconnected, RequestRefused
 from ._options import Options
@@ -21,23 +21,27 @@ from ._sink import DirectSink
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
+    from wsgiref.types import WSGIApplication
 
     from ._response import ExcInfo
     from ._types import Message, Receive, Scope, Send
 
 
 class WsgiToAsgi:
-    """Wraps a WSGI application to make it an ASGI application, with the interface and the defaults of asgiref.
+    """Wraps a WSGI application to make it an ASGI application, with the interface and the defaults of
+    asgiref.
 
     The engine is that of `WSGIMiddleware`, whose documentation explains the options. The defaults differ: the
-    application runs on the thread-sensitive thread (``thread_sensitive=True``), when its request body is there as a
-    whole (``stream=False``); each block is sent as a message of its own and no header is added (``merge=False``,
-    ``fill_content_length=False``); the server alone decides how long to wait for a client
-    (``client_timeout=None``). Context variables that the application sets come back to the task of the request.
+    application runs on the thread-sensitive thread (``thread_sensitive=True``), when its request body is
+    there as a whole (``stream=False``); each block is sent as a message of its own and no header is added
+    (``merge=False``, ``fill_content_length=False``); the server alone decides how long to wait for a client
+    (``client_timeout=None``). Context variables that the application sets come back to the task of the
+    request.
 
     Args:
         wsgi_application: The WSGI application (PEP 3333).
-        duplicate_header_limit: More headers of one name, cookies apart, are answered with 400. None or 0: no limit.
+        duplicate_header_limit: More headers of one name, cookies apart, are answered with 400. None or 0: no
+            limit.
 
     Raises:
         TypeError: An argument is of the wrong type.
@@ -52,7 +56,7 @@ class WsgiToAsgi:
 
     def __init__(
         self,
-        wsgi_application: Any,
+        wsgi_application: WSGIApplication,
         duplicate_header_limit: int | None = 100,
         *,
         thread_sensitive: bool = True,
@@ -62,8 +66,8 @@ class WsgiToAsgi:
         merge: bool = False,
         fill_content_length: bool = False,
         max_body_size: int | None = None,
-        send_window: int = DEFAULT_WINDOW,
-        receive_window: int = DEFAULT_WINDOW,
+        send_window: int = DEFAULT_SEND_WINDOW,
+        receive_window: int = DEFAULT_RECEIVE_WINDOW,
         client_timeout: float | None = None,
         keep_underscore_headers: bool = False,
     ) -> None:
@@ -95,7 +99,7 @@ class WsgiToAsgi:
 
 @cache
 def _default_adapter() -> Adapter:
-    return WsgiToAsgi(lambda environ, start_response: ())._adapter  # noqa: ARG005 -- only its defaults
+    return WsgiToAsgi(cast("Any", object))._adapter  # for its defaults only; nothing calls that application
 
 
 class WsgiToAsgiInstance:
@@ -111,7 +115,7 @@ class WsgiToAsgiInstance:
 
     def __init__(
         self,
-        wsgi_application: Any,
+        wsgi_application: WSGIApplication,
         duplicate_header_limit: int | None = 100,
         *,
         adapter: Adapter | None = None,

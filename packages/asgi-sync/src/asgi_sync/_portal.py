@@ -1,0 +1,399 @@
+"""A loop in a thread of its own, for sync programs that use async libraries all day."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+
+from ._async_context_managers import enter_from_sync
+from ._async_iterators import iterate
+from ._async_to_sync import AsyncToSync
+from ._call import describe
+from ._hosts import LoopGoneError
+from ._loops import LoopThread
+from ._state import process
+from ._waiting import wait
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Generator
+
+    from ._frame import Frame
+    from ._hosts import Host
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+Y = TypeVar("Y")
+S = TypeVar("S")
+
+
+class TaskStatus(Generic[T]):
+    """What `BlockingPortal.start_task` gives to the function, as `task_status`: it calls `started` once."""
+
+    def __init__(self, future: Future[T]) -> None:
+        self._future = future
+
+    @overload
+    def started(self: TaskStatus[None]) -> None: ...
+    @overload
+    def started(self, value: T) -> None: ...
+    def started(self, value: Any = None) -> None:
+        """Let `start_task` return, with this value.
+
+        Raises:
+            RuntimeError: The second time.
+        """
+        if self._future.cancelled():
+            return  # nobody waits any more; the task's own cancellation is on its way
+        if self._future.done():
+            raise RuntimeError("started() was called already")
+        self._future.set_result(value)
+
+
+class BlockingPortal:
+    """An event loop in a thread of its own, for sync code: what `start_blocking_portal` gives.
+
+    All threads may use it at the same time. Each call waits for its own coroutine, and meanwhile runs the
+    thread-sensitive code that belongs on the calling thread. What a call leaves in the loop, connections and
+    tasks, is there for the next.
+    """
+
+    def __init__(self, loop_thread: Any) -> None:
+        self._loop_thread: LoopThread = loop_thread
+        self._host = _PortalLoop(self)
+        self._generation = process.generation
+        # Held while something is handed to the loop, so that nothing comes in after its end has begun.
+        self._lock = threading.Lock()
+        self._is_over = False
+        self._loop: asyncio.AbstractEventLoop
+        look_at_loop = AsyncToSync(_running_loop, host=self._host)
+        try:
+            if asyncio._get_running_loop() is None:
+                self._loop = look_at_loop()
+            else:
+                # It is made on a thread that may not wait for a loop; this takes a moment only.
+                with ThreadPoolExecutor(1) as helper:
+                    self._loop = helper.submit(look_at_loop).result()
+        except BaseException:
+            loop_thread.close()
+            raise
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._loop_thread.thread.name!r}{', over' if self._is_over else ''}>"
+
+    def _check(self) -> None:
+        if self._generation is not process.generation:
+            raise LoopGoneError(
+                "This portal stayed behind in the process that was forked: start one in the child."
+            )
+        if self._is_over:
+            raise LoopGoneError("This portal is over: its with block has ended.")
+
+    def _check_thread(self) -> None:
+        self._check()
+        if threading.current_thread() is self._loop_thread.thread:
+            raise RuntimeError(
+                "A portal cannot be used on the thread of its own event loop, which would wait for itself: "
+                "await the async function, or use asyncio.create_task."
+            )
+
+    @overload
+    def call(self, func: Callable[P, Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def call(self, func: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def call(self, func: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def call(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call `func` in the portal's loop, await what it returns if that is awaitable, and wait for it.
+
+        Returns or raises what `func` does. Ctrl-C, in the main thread, cancels it first.
+
+        Raises:
+            RuntimeError: When the portal is over, or ends before the call has; in a forked child; or on the
+                thread of a running event loop.
+        """
+        __traceback_hide__ = True
+        self._check_thread()
+        return AsyncToSync(_call_and_await, host=self._host)(func, args, kwargs)
+
+    @overload
+    def start_task_soon(
+        self, func: Callable[P, Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs
+    ) -> Future[R]: ...
+    @overload
+    def start_task_soon(
+        self, func: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs
+    ) -> Future[R]: ...
+    @overload
+    def start_task_soon(self, func: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Future[R]: ...
+    def start_task_soon(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+        """Start a task in the portal's loop, in a copy of this context, and wait for nothing.
+
+        Returns:
+            A future of what `func` returns or raises. Cancelling it cancels the task; a task that is
+            cancelled, as all are at the end of the portal, cancels it.
+
+        Raises:
+            RuntimeError: When the portal is over, in a forked child, or on the thread of the portal's loop.
+        """
+        future: Future[Any] = Future()
+        self._spawn(_call_and_await(func, args, kwargs), future)
+        return future
+
+    def start_task(
+        self, func: Callable[..., Awaitable[R]], *args: Any, **kwargs: Any
+    ) -> tuple[Future[R], Any]:
+        """Start a task that says when it is ready, and wait for that.
+
+        Args:
+            func: Called with a `TaskStatus` as the keyword `task_status`, besides `args` and `kwargs`. It
+                calls `task_status.started(value)` once, and goes on.
+
+        Returns:
+            A future as of `start_task_soon`, and the value that `started` was given.
+
+        Raises:
+            RuntimeError: When `func` ends without calling `started`; and as `start_task_soon`.
+            BaseException: What `func` raises before it calls `started`.
+        """
+        __traceback_hide__ = True
+        ready: Future[Any] = Future()
+        kwargs["task_status"] = TaskStatus(ready)
+        future: Future[Any] = Future()
+        self._spawn(_call_and_await(func, args, kwargs), future)
+
+        def ended(future: Future[Any]) -> None:
+            if ready.done():
+                return
+            if future.cancelled():
+                ready.cancel()
+            elif (error := future.exception()) is not None:
+                ready.set_exception(error)
+            else:
+                ready.set_exception(
+                    RuntimeError(f"{describe(func)} has ended without calling task_status.started()")
+                )
+
+        future.add_done_callback(ended)
+        try:
+            return future, self.call(_wait_for, ready)
+        except BaseException:
+            future.cancel()
+            raise
+
+    def wrap_async_context_manager(
+        self, manager: AbstractAsyncContextManager[T, Any]
+    ) -> AbstractContextManager[T, bool | None]:
+        """Use an async context manager with `with`, entered and left in one task of the portal's loop.
+
+        As `async_to_sync_context_manager`.
+        """
+        return enter_from_sync(manager, self._host)
+
+    def wrap_async_iterator(
+        self, iterable: AsyncIterable[Y], *, max_buffer_size: int = 0
+    ) -> Generator[Y, Any, None]:
+        """Iterate over an async iterable from sync code, in one task of the portal's loop.
+
+        As `async_to_sync_iterator`.
+        """
+        return iterate(iterable, max_buffer_size, self._host)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, Any], future: Future[Any]) -> None:
+        context = copy_context()
+
+        def start() -> None:
+            if future.cancelled():
+                coroutine.close()
+                return
+            task = asyncio.get_running_loop().create_task(coroutine, context=context)
+            task.add_done_callback(finished)
+            future.add_done_callback(functools.partial(cancel, task))
+
+        def finished(task: asyncio.Task[Any]) -> None:
+            if task.cancelled():
+                future.cancel()
+            if not future.set_running_or_notify_cancel():
+                return
+            error = task.exception()
+            if error is None:
+                future.set_result(task.result())
+            else:
+                future.set_exception(error)
+
+        def cancel(task: asyncio.Task[Any], future: Future[Any]) -> None:
+            if future.cancelled():
+                try:
+                    self._loop.call_soon_threadsafe(task.cancel)
+                except RuntimeError:
+                    pass  # the loop is closed, and the task gone with it
+
+        try:
+            self._check_thread()
+            with self._lock:
+                self._check()
+                self._loop.call_soon_threadsafe(start)
+        except BaseException:
+            coroutine.close()
+            raise
+
+    def _stop(self) -> None:
+        """Cancel and await all tasks, then end the loop and its thread.
+
+        The calling thread serves its queue meanwhile: what the tasks do at their end may need it.
+        """
+        with self._lock:
+            was_over, self._is_over = self._is_over, True
+        if was_over or self._generation is not process.generation:
+            return
+        try:
+            AsyncToSync(_end_all_tasks, host=_LastCall(self))()
+        finally:
+            self._loop_thread.close()
+            # Without limit, as at the end of asyncio.run; nothing but the closing of the loop is left to do.
+            self._loop_thread.join()
+
+
+class _PortalLoop:
+    """The portal's loop as a host."""
+
+    def __init__(self, portal: BlockingPortal) -> None:
+        self._portal = portal
+
+    def run(self, frame: Frame) -> None:
+        __traceback_hide__ = True
+        portal = self._portal
+        with portal._lock:
+            portal._check()
+            self._submit(frame)
+        wait(frame)
+
+    def _submit(self, frame: Frame) -> None:
+        if not self._portal._loop_thread.submit(frame):
+            raise LoopGoneError("The portal's event loop has been closed.")
+
+    def release(self) -> None:
+        """It lasts as long as the portal."""
+
+
+class _LastCall(_PortalLoop):
+    """The same, for the call that ends it."""
+
+    def run(self, frame: Frame) -> None:
+        self._submit(frame)
+        wait(frame)
+
+
+async def _running_loop() -> asyncio.AbstractEventLoop:
+    return asyncio.get_running_loop()
+
+
+async def _call_and_await(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    __traceback_hide__ = True
+    result = func(*args, **kwargs)
+    return await result if inspect.isawaitable(result) else result
+
+
+async def _wait_for(future: Future[Any]) -> Any:
+    return await asyncio.wrap_future(future)
+
+
+async def _end_all_tasks() -> None:
+    loop = asyncio.get_running_loop()
+    while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in tasks:
+            task.cancel()
+        for error in await asyncio.gather(*tasks, return_exceptions=True):
+            del error
+    await loop.shutdown_asyncgens()
+
+
+@contextmanager
+def start_blocking_portal(
+    *, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None, name: str | None = None
+) -> Generator[BlockingPortal]:
+    """Start an event loop in a thread of its own, for as long as the block lasts.
+
+    At the end of the block its tasks are cancelled and awaited, then the loop is closed. The thread that
+    leaves the block runs the thread-sensitive code that belongs to it until then.
+
+    Args:
+        loop_factory: Makes the loop, `uvloop.new_event_loop` for instance; by default asyncio's policy does.
+        name: The name of the thread.
+
+    Returns:
+        A context manager that gives a `BlockingPortal`.
+
+    Raises:
+        RuntimeError: On the thread of a running event loop.
+        TypeError: If `loop_factory` cannot be called.
+
+    >>> import asyncio
+    >>> from asgi_sync import async_to_sync, start_blocking_portal
+    >>> async def main():
+    ...     await asyncio.sleep(0)
+    ...     return "done"
+    >>> with start_blocking_portal() as portal:
+    ...     print(portal.call(main))
+    ...     print(async_to_sync(main, portal=portal)())
+    ...     print(portal.start_task_soon(main).result(timeout=10))
+    done
+    done
+    done
+    """
+    if loop_factory is not None and not callable(loop_factory):
+        raise TypeError(f"loop_factory must be a function that makes an event loop, not {loop_factory!r}")
+    if asyncio._get_running_loop() is not None:
+        raise RuntimeError(
+            "start_blocking_portal is for sync code: the end of its block would block this thread's event loop."
+        )
+    portal = BlockingPortal(LoopThread(is_shared=True, loop_factory=loop_factory, name=name))
+    try:
+        yield portal
+    finally:
+        portal._stop()
+
+
+class _Shared:
+    """The process's portal."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Start from nothing, as in a forked child."""
+        self.lock = threading.Lock()
+        self.portal: BlockingPortal | None = None
+
+
+_shared = _Shared()
+process.on_fork(_shared.renew)
+
+
+def process_portal() -> BlockingPortal:
+    """The portal that all of the process shares: made at the first call, closed when the interpreter exits.
+
+    A forked child gets one of its own.
+
+    >>> from asgi_sync import process_portal
+    >>> process_portal() is process_portal()
+    True
+    """
+    with _shared.lock:
+        if _shared.portal is None:
+            _shared.portal = BlockingPortal(LoopThread(is_shared=True, name="asgi-sync-portal"))
+        return _shared.portal
+
+
+def host_of(portal: Any) -> Host | None:
+    if portal is None:
+        return None
+    if not isinstance(portal, BlockingPortal):
+        raise TypeError(f"portal must be a BlockingPortal, not {portal!r}")
+    return portal._host

@@ -1,0 +1,157 @@
+"""Serve the site, use it over HTTP and websockets, and print what it answered and how fast, as JSON.
+
+python drive.py uvicorn|daphne REQUESTS
+"""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import httpx
+from websockets.asyncio.client import connect
+
+HERE = Path(__file__).resolve().parent
+PAGES = (
+    "sync",
+    "async",
+    "class",
+    "transactions",
+    "signals",
+    "context",
+    "sync-calls-async",
+    "stream",
+    "error",
+    "nowhere",
+)
+USERS = 8
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def server_command(name, port):
+    if name == "uvicorn":
+        options = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "critical", "--lifespan", "off"]
+        return [sys.executable, "-m", "uvicorn", *options, "asgi:application"]
+    return [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "-v", "0", "asgi:application"]
+
+
+def wait_until_served(url, process):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            sys.exit(f"the server ended with status {process.returncode}")
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{url}/health").text == "ok":
+                return
+        time.sleep(0.05)  # there is no event to wait for: the server is another process
+    sys.exit("the server did not answer within 60 s")
+
+
+def prepare_database():
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+    from notes.models import Note
+
+    call_command("migrate", run_syncdb=True, verbosity=0)
+    Note.objects.bulk_create(Note(text="kept") for _ in range(5))
+
+
+async def http_answers(client):
+    answers = {}
+    for page in PAGES:
+        response = await client.get(f"/{page}")
+        body = response.json() if "json" in response.headers["content-type"] else response.text
+        answers[page] = [response.status_code, response.headers.get("x-trace"), body]
+    return answers
+
+
+async def websocket_answers(url):
+    async with connect(f"{url}/ws/room/one") as first, connect(f"{url}/ws/room/one") as second:
+        await first.send(json.dumps({"text": "hello"}))
+        room = [json.loads(await asyncio.wait_for(w.recv(), 30)) for w in (first, second)]
+    async with connect(f"{url}/ws/echo") as echo:
+        await echo.send(json.dumps({"a": 1}))
+        echoed = json.loads(await asyncio.wait_for(echo.recv(), 30))
+    return {"room": room, "echo": echoed}
+
+
+async def speed(client, page, requests):
+    """Let some users ask for a page; return requests per second, and the server's processor time for one."""
+
+    async def user(turns):
+        for _ in turns:
+            response = await client.get(page)
+            assert response.status_code == 200, response.text
+
+    async def processor_seconds():
+        return (await client.get("/stats")).json()["processor seconds"]
+
+    for number in (requests // 4, requests):  # the first time to warm up
+        turns = iter(range(number))
+        processor = await processor_seconds()
+        started = time.perf_counter()
+        await asyncio.gather(*(user(turns) for _ in range(USERS)))
+        seconds = time.perf_counter() - started
+        processor = await processor_seconds() - processor
+    return {"per second": round(requests / seconds), "processor us each": round(processor * 1e6 / requests)}
+
+
+async def messages_per_second(url, messages):
+    async with connect(f"{url}/ws/room/two") as socket:
+        started = time.perf_counter()
+        for _ in range(messages):
+            await socket.send(json.dumps({"text": "again"}))
+            await asyncio.wait_for(socket.recv(), 30)
+        return round(messages / (time.perf_counter() - started))
+
+
+async def use(port, requests):
+    url = f"127.0.0.1:{port}"
+    async with httpx.AsyncClient(base_url=f"http://{url}", timeout=60) as client:
+        await client.get("/stats?count=on")
+        before = (await client.get("/stats")).json()["crossings"]
+        answers = {"http": await http_answers(client)}
+        # Before the websockets: what they do at their end may come now or a little later.
+        after = (await client.get("/stats?count=off")).json()["crossings"]
+        answers["websocket"] = await websocket_answers(f"ws://{url}")
+        figures = {"crossings": {name: after[name] - before[name] for name in after}}
+        if requests:
+            figures["requests"] = {
+                page: await speed(client, f"/{page}", requests)
+                for page in ("health", "sync", "async", "sync-calls-async")
+            }
+            figures["messages per second"] = await messages_per_second(f"ws://{url}", requests)
+            figures["threads after"] = (await client.get("/stats")).json()["threads"]
+    return {"answers": answers, "figures": figures}
+
+
+def main():
+    server, requests = sys.argv[1], int(sys.argv[2])
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        os.environ |= {"SITE_DATABASE": f"{folder}/site.sqlite3", "DJANGO_SETTINGS_MODULE": "settings"}
+        os.chdir(HERE)
+        prepare_database()
+        port = free_port()
+        process = subprocess.Popen(server_command(server, port), cwd=HERE, stdout=sys.stderr)
+        stack.callback(process.wait, 30)
+        stack.callback(process.terminate)
+        wait_until_served(f"http://127.0.0.1:{port}", process)
+        print(json.dumps(asyncio.run(use(port, requests))))
+
+
+if __name__ == "__main__":
+    main()
