@@ -16,7 +16,7 @@ class Local:
     """A namespace like ``threading.local`` that also follows asyncio tasks.
 
     Set, read and delete any attribute. In sync code the values belong to the thread, as with
-    ``threading.local``. In a task they belong to the task, as with ``contextvars``: awaited code shares
+    ``threading.local``; tasks of a loop that it runs see them, no other thread does. In a task they belong to the task, as with ``contextvars``: awaited code shares
     them, a new task starts with what its creator held, and what it changes is its own. Code that
     ``asyncio.to_thread`` runs sees the values of the task that called it; asgi-sync's ``sync_to_async`` and
     ``async_to_sync`` carry the values over, and changes back. A new thread begins with nothing, whatever
@@ -35,7 +35,8 @@ class Local:
         AttributeError: the attribute is not set here; or the name to set is one that Python itself uses (such
             as ``__class__``), or ``_data``, which asgiref refuses.
 
-    ``vars(local)`` is a copy of what is held here, iteration gives its names, ``repr`` shows the names only.
+    ``vars(local)`` shows what is held here and is not to be changed, iteration gives its names, ``repr`` shows
+    the names only.
     The contract is that of ``asgiref.local.Local``; where it differs is in the README.
 
     >>> import asyncio, threading
