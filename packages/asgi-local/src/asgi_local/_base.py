@@ -16,11 +16,11 @@ class Local:
     """A namespace like ``threading.local`` that also follows asyncio tasks.
 
     Set, read and delete any attribute. In sync code the values belong to the thread, as with
-    ``threading.local``; tasks of a loop that it runs see them, no other thread does. In a task they belong to the task, as with ``contextvars``: awaited code shares
-    them, a new task starts with what its creator held, and what it changes is its own. Code that
-    ``asyncio.to_thread`` runs sees the values of the task that called it; asgi-sync's ``sync_to_async`` and
-    ``async_to_sync`` carry the values over, and changes back. A new thread begins with nothing, whatever
-    started it.
+    ``threading.local``; tasks of a loop that it runs see them, and no other thread. In a task they belong to
+    the task, as with ``contextvars``: awaited code shares them, a new task starts with what its creator held,
+    and what it changes is its own. Code that ``asyncio.to_thread`` runs sees the values that were set in the
+    task that called it; asgi-sync's ``sync_to_async`` and ``async_to_sync`` carry all values over, and changes
+    back. A new thread begins with nothing, whatever started it.
 
     A Local may be used from all threads and loops at the same time. What it holds is dropped when the
     Local is.
