@@ -155,12 +155,22 @@ def test_behaves_as_a_dict_of_names(steps: list[tuple[str, str, int]], critical:
             play().send(None)
 
 
-def test_vars_is_a_copy(local: Local) -> None:
+@pytest.mark.asyncio
+async def test_vars_is_a_copy_in_a_task(local: Local) -> None:
     assert vars(local) == {}
     local.x = 1
     vars(local)["y"] = 2
     assert vars(local) == {"x": 1}
     assert not hasattr(local, "y")
+
+
+def test_vars_shows_what_is_held(local: Local) -> None:
+    """In sync code it may be the thread's own dict, as with ``threading.local``."""
+    assert vars(local) == {}
+    local.x = 1
+    assert vars(local) == {"x": 1}
+    del local.x
+    assert vars(local) == {}
 
 
 def test_dir_and_iteration_give_the_names(local: Local) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asgi_local import Local
+from asgi_local.lowlevel import CONTEXT_IS_INHERITED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,14 +92,28 @@ async def test_to_thread_sees_the_task_that_called() -> None:
     assert local.x == "task"
 
 
-def test_to_thread_sees_what_was_set_before_the_loop_ran() -> None:
+def test_what_was_set_before_the_loop_ran_is_seen_by_its_tasks() -> None:
+    """By those of the same thread. On others it is not: a thread that runs a copy of a context of sync code
+    must see nothing, and ``to_thread`` does nothing else. Where new threads inherit their parent's context,
+    one tells the two apart in another way, and ``to_thread`` sees it.
+    """
     local = Local()
     local.x = "sync"
 
     async def main() -> Any:
-        return await asyncio.to_thread(lambda: local.x)
+        async def task() -> Any:
+            return local.x
 
-    assert asyncio.run(main()) == "sync"
+        assert local.x == "sync"
+        assert await asyncio.create_task(task()) == "sync"
+        elsewhere = await asyncio.to_thread(vars, local)
+        local.y = "task"  # from here on the task holds values of its own, with what it saw
+        return elsewhere, await asyncio.to_thread(vars, local)
+
+    seen, seen_later = asyncio.run(main())
+    assert seen == ({"x": "sync"} if CONTEXT_IS_INHERITED else {})
+    assert seen_later == {"x": "sync", "y": "task"}
+    assert vars(local) == {"x": "sync"}
 
 
 @pytest.mark.asyncio

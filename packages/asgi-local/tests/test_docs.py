@@ -27,7 +27,8 @@ def test_docstrings(name: str) -> None:
 
 def test_the_public_docstrings_have_examples() -> None:
     finder = doctest.DocTestFinder()
-    for obj in (asgi_local.Local, asgi_local.lowlevel.adopt, asgi_local.lowlevel.disown):
+    lowlevel = asgi_local.lowlevel
+    for obj in (asgi_local.Local, lowlevel.adopt, lowlevel.depart, lowlevel.disown):
         assert any(test.examples for test in finder.find(obj, globs={}))
 
 

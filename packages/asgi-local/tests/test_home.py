@@ -1,7 +1,8 @@
 """A new thread sees nothing of its parent's Local, also where it starts with a copy of its context.
 
-Everything here holds on all builds. What makes it hard is ``-X thread_inherit_context=1``: an interpreter
-that knows the option and runs without it starts itself with it at the end of this module.
+It holds on all builds, but where a test says otherwise. What makes it hard is
+``-X thread_inherit_context=1``: an interpreter that knows the option and runs without it starts itself with
+it at the end of this module.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asgi_local import Local
-from asgi_local.lowlevel import CONTEXT_IS_INHERITED, adopt, disown
+from asgi_local.lowlevel import CONTEXT_IS_INHERITED, adopt, depart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,15 +189,17 @@ def test_what_to_thread_sets_is_its_own() -> None:
 def test_reading_on_another_thread_does_not_look_like_a_change() -> None:
     """A bridge that writes changes back must not undo what others did meanwhile."""
     local = Local()
-    local.x = 1
-    mine = {var: value for var, value in contextvars.copy_context().items() if var.name == "asgi_local"}
-    context = contextvars.copy_context()
 
     async def main() -> Any:
-        return await asyncio.get_running_loop().run_in_executor(None, context.run, look, local)
+        local.x = 1
+        context = contextvars.copy_context()
+        mine = {var: value for var, value in context.items() if var.name == "asgi_local"}
+        assert mine
+        seen = await asyncio.get_running_loop().run_in_executor(None, context.run, look, local)
+        assert all(context[var] is value for var, value in mine.items())
+        return seen
 
     assert asyncio.run(main()) == {"x": 1}
-    assert all(context[var] is value for var, value in mine.items())
 
 
 async def look_in_a_worker(local: Local) -> Any:
@@ -260,6 +263,22 @@ def test_idle_threads_that_inherited_do_not_matter(in_thread: InThread) -> None:
     assert asyncio.run(main()) == [{"x": 1}] * 3
 
 
+@pytest.mark.parametrize("inner", FIRST_ACTIONS.values(), ids=FIRST_ACTIONS)
+def test_a_copy_of_the_context_shows_nothing_on_another_plain_thread(inner: Any, in_thread: InThread) -> None:
+    """What sync code set does not go with a ``Context.run``, unless asgi-sync sent the context."""
+    local = Local()
+    local.x = "parent"
+    context = contextvars.copy_context()
+
+    def child() -> None:
+        assert inner(local) == {}
+        local.x = "child"
+        assert inner(local) == {"x": "child"}
+
+    in_thread(lambda: context.run(child))
+    assert look(local) == {"x": "parent"}
+
+
 def test_to_thread_from_the_other_side_of_a_bridge(in_thread: InThread) -> None:
     local = Local()
     local.x = 1
@@ -276,11 +295,10 @@ def test_to_thread_of_what_a_bridge_wrote_back(in_thread: InThread) -> None:
     assert in_thread(thread) == {"x": 1}
 
 
-def send(in_thread: InThread, function: Callable[[], Any], ask: bool = True) -> Any:
+def send(in_thread: InThread, function: Callable[[], Any]) -> Any:
     """Cross to another thread and back as asgi-sync does."""
-    if ask:
-        disown()
     context = contextvars.copy_context()
+    context.run(depart)
     before = dict(context)
 
     def receive() -> Any:
@@ -333,7 +351,7 @@ def test_what_a_bridge_wrote_back_stays_hidden_from_new_threads(in_thread: InThr
         assert in_thread(lambda action=action: action(local)) == {}
 
 
-def test_a_callback_from_another_thread_runs_in_its_context(in_thread: InThread) -> None:
+def test_a_callback_that_another_threads_sync_code_sent(in_thread: InThread) -> None:
     local = Local()
 
     async def main() -> Any:
@@ -347,7 +365,9 @@ def test_a_callback_from_another_thread_runs_in_its_context(in_thread: InThread)
         in_thread(other_thread)
         return await asyncio.wait_for(seen, 20), look(local)
 
-    assert asyncio.run(main()) == ({"x": "other thread"}, {})
+    # Where contexts are inherited, a context that was brought on purpose shows what it has.
+    brought = {"x": "other thread"} if CONTEXT_IS_INHERITED else {}
+    assert asyncio.run(main()) == (brought, {})
 
 
 @inherited

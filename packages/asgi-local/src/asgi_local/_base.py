@@ -16,11 +16,11 @@ class Local:
     """A namespace like ``threading.local`` that also follows asyncio tasks.
 
     Set, read and delete any attribute. In sync code the values belong to the thread, as with
-    ``threading.local``. In a task they belong to the task, as with ``contextvars``: awaited code shares
-    them, a new task starts with what its creator held, and what it changes is its own. Code that
-    ``asyncio.to_thread`` runs sees the values of the task that called it; asgi-sync's ``sync_to_async`` and
-    ``async_to_sync`` carry the values over, and changes back. A new thread begins with nothing, whatever
-    started it.
+    ``threading.local``; tasks of a loop that it runs see them, and no other thread. In a task they belong to
+    the task, as with ``contextvars``: awaited code shares them, a new task starts with what its creator held,
+    and what it changes is its own. Code that ``asyncio.to_thread`` runs sees the values that were set in the
+    task that called it; asgi-sync's ``sync_to_async`` and ``async_to_sync`` carry all values over, and changes
+    back. A new thread begins with nothing, whatever started it.
 
     A Local may be used from all threads and loops at the same time. What it holds is dropped when the
     Local is.
@@ -35,7 +35,8 @@ class Local:
         AttributeError: the attribute is not set here; or the name to set is one that Python itself uses (such
             as ``__class__``), or ``_data``, which asgiref refuses.
 
-    ``vars(local)`` is a copy of what is held here, iteration gives its names, ``repr`` shows the names only.
+    ``vars(local)`` shows what is held here and is not to be changed, iteration gives its names, ``repr`` shows
+    the names only.
     The contract is that of ``asgiref.local.Local``; where it differs is in the README.
 
     >>> import asyncio, threading
@@ -96,7 +97,8 @@ class Local:
 
 # Names that Python itself looks up on an object, those that the kinds use, and the one that asgiref refuses.
 RESERVED = frozenset(dir(Local)) | frozenset(
-    ["__weakref__", "__del__", "__call__", "__asgi_local_values__", "__asgi_local_methods__", "_data"]
+    ["__weakref__", "__del__", "__call__", "_data"]
+    + [f"__asgi_local_{name}__" for name in ("values", "methods", "home", "travel", "clear")]
 )
 
 # thread_critical -> class; filled by the modules of the two.

@@ -2,22 +2,30 @@
 
 Where an attribute is read, Python calls ``type(local).__getattribute__`` bound to the local. In a lane
 that is a ``property`` around ``ContextVar.get``: to bind it is to read the variable, and what the variable
-holds is then called with the attribute's name. It holds the bound ``__getitem__`` of a ``State``. So C
-calls C all the way, about as fast as ``threading.local``; one Python function in there would cost as much
-again as all the rest.
+holds is then called with the attribute's name. It holds one of two things: ``getattr``, as a method of a
+``Bound``, whose values stay on their thread; or the bound ``__getitem__`` of a ``State``, whose values travel
+with the context. So C calls C all the way; one Python function in there would cost as much again as all the
+rest.
 """
 
 from __future__ import annotations
 
+from asyncio import _get_running_loop as running_loop
 from functools import partial
-from typing import Any
+from sys import getrefcount
+from types import MethodType
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from ._base import RESERVED, Local, check_name, kinds, missing, plain_getattr
+from ._bound import ONLY_MINE, TRAVELS, bind
 from ._home import CONTEXT_IS_INHERITED
 from ._lane import Lanes
 from ._owned import build_owned
 from ._state import Cell, Cells, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class DefaultLocal(Local):  # type: ignore[misc]  # final is for users
@@ -73,32 +81,71 @@ def _build() -> tuple[Cell, dict[str, Any]]:
     put = cell.var.set
     states = cell.states
 
+    def travelling(values: dict[str, Any]) -> Callable[[str], Any]:
+        state = State(values)
+        state.__missing__ = look_further
+        cell.track(state)
+        return state.__getitem__
+
+    def hold(values: dict[str, Any]) -> None:
+        """Put *values* into the context, where nothing that travels was before."""
+        if running_loop() is None and not TRAVELS.get():
+            bound = bind(values, methods, travelling)
+            cell.track(bound)
+            put(MethodType(getattr, bound))
+        else:
+            put(travelling(values))
+
     def set_attribute(self: Local, name: str, value: Any) -> None:
         if name in RESERVED:
             check_name(self, name)
-        getitem = get(None)
-        state = State() if getitem is None else State(getitem.__self__)
-        state[name] = value
-        state.__missing__ = look_further
-        # That is cell.track(state), without the call.
-        states.append(ref(state))
-        if len(states) > cell.limit:
-            cell.forget_the_dead()
-        put(state.__getitem__)
+        reader = get(None)
+        if type(reader) is MethodType:
+            bound: Any = reader.__self__
+            held = bound.__dict__
+            if bound.__asgi_local_home__ is held and running_loop() is None:
+                # What changes is a new object in the context, always: asgi-sync looks for such. And with
+                # the new one in place, it shows whether a copy of the context holds the old one.
+                put(MethodType(getattr, bound))
+                if getrefcount(reader) == ONLY_MINE:
+                    held[name] = value
+                    return
+            hold({**held, name: value})
+        elif reader is None:
+            hold({name: value})
+        else:
+            state = State(reader.__self__)
+            state[name] = value
+            state.__missing__ = look_further
+            # That is travelling(), without the calls.
+            states.append(ref(state))
+            if len(states) > cell.limit:
+                cell.forget_the_dead()
+            put(state.__getitem__)
 
     def delete_attribute(self: Local, name: str) -> None:
-        getitem = get(None)
-        if getitem is None or name not in getitem.__self__:
+        reader = get(None)
+        held: dict[str, Any] = {} if reader is None else _seen(reader)
+        if name not in held:
             missing(self, name)
-        state = State(getitem.__self__)
-        del state[name]
-        state.__missing__ = look_further
-        cell.track(state)
-        put(state.__getitem__)
+        if type(reader) is MethodType:
+            bound: Any = reader.__self__
+            if bound.__asgi_local_home__ is held and running_loop() is None:
+                put(MethodType(getattr, bound))
+                if getrefcount(reader) == ONLY_MINE:
+                    del held[name]
+                    return
+            held = dict(held)
+            del held[name]
+            hold(held)
+        else:
+            held = dict(held)
+            del held[name]
+            put(travelling(held))
 
     def values(_: Local) -> dict[str, Any]:
-        getitem = get(None)
-        return {} if getitem is None else dict(getitem.__self__)
+        reader = get(None)
+        return {} if reader is None else dict(_seen(reader))
 
     methods = {
         "__getattribute__": property(get),
@@ -113,6 +160,13 @@ def _build() -> tuple[Cell, dict[str, Any]]:
     object.__setattr__(stand_in, "__asgi_local_methods__", methods)
     look_further = partial(getattr, stand_in)
     return cell, methods
+
+
+def _seen(reader: Any) -> dict[str, Any]:
+    """Return the values that *reader*, which a context variable holds, reads on this thread."""
+    source: Any = reader.__self__
+    held: dict[str, Any] = source.__dict__ if type(reader) is MethodType else source
+    return held
 
 
 _lanes = Lanes(DefaultLocal, build_owned if CONTEXT_IS_INHERITED else _build)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +26,14 @@ class Held(dict[str, Any]):
     """
 
     __slots__ = ("__weakref__",)
+
+    __asgi_local_clear__ = dict[str, Any].clear
+
+
+class Trackable(Protocol):
+    """What a context holds for a Local, and what empties it."""
+
+    def __asgi_local_clear__(self) -> None: ...
 
 
 class State(Held):
@@ -56,10 +64,10 @@ class Cell:
         self.var: ContextVar[Any] = ContextVar("asgi_local")
         # Finalisers empty the states, and a finaliser may run on any thread in the middle of anything:
         # so no lock here, and only such operations of a deque as are atomic.
-        self.states: deque[weakref.ref[Held]] = deque()
+        self.states: deque[weakref.ref[Trackable]] = deque()
         self.limit = 64
 
-    def track(self, state: Held) -> None:
+    def track(self, state: Trackable) -> None:
         """Remember *state* for as long as some context holds it."""
         self.states.append(weakref.ref(state))
         if len(self.states) > self.limit:
@@ -86,7 +94,7 @@ class Cell:
             except IndexError:  # another thread is doing the same
                 break
             if state is not None:
-                state.clear()
+                state.__asgi_local_clear__()
 
     def discard(self) -> None:
         """Keep the empty cell for whoever wants one next."""
