@@ -208,7 +208,11 @@ class SyncToAsync(Generic[P, R]):
         call: Call | None = getattr(task_context, "call", None)
         if call is not None and not call.taken and not call.begin():
             raise asyncio.CancelledError
-        return on_thread(loop, exc_info[1], task_context, call, func, args, kwargs)
+        try:
+            return on_thread(loop, exc_info[1], task_context, call, func, args, kwargs)
+        except StopIteration as stop:
+            # An asyncio future refuses it, and up to 3.11 nobody hears of that: the task would wait for ever.
+            raise RuntimeError(f"{func!r} raised StopIteration") from stop
 
 
 _THREAD_HANDLER = vars(SyncToAsync)["thread_handler"]
