@@ -8,6 +8,8 @@ import warnings
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
+from asgi_local.lowlevel import depart
+
 from ._call import describe
 from ._context import write_back
 from ._drive import ClassicDrive, Drive, await_while_handling
@@ -98,11 +100,14 @@ class AsyncToSync(Generic[P, R]):
         try:
             frame.context = context = copy_context()
             context.run(_enter, frame)
-            baseline = context.copy()
+            frame.baseline = context.copy()
             if not is_plain:
                 drive.prepare(self, exc_info, context, args, kwargs)
             run_and_wait(frame)
-            if write_back(frame.context, baseline) and getattr(executors, "current", None) is not current:
+            if (
+                write_back(frame.context, frame.baseline)
+                and getattr(executors, "current", None) is not current
+            ):
                 executors.current = current
             return frame.outcome()  # type: ignore[no-any-return]  # R, by P
         finally:
@@ -153,5 +158,6 @@ _MAIN_WRAP = vars(AsyncToSync)["main_wrap"]
 
 def _enter(frame: Frame) -> None:
     """In the context that the coroutine will run in: this frame is where its sensitive code belongs."""
+    depart()
     executors.current = frame
     waiting_frame.set(frame)

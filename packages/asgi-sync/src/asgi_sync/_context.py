@@ -12,7 +12,7 @@ import sysconfig
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
-from asgi_local.lowlevel import CONTEXT_IS_INHERITED, adopt
+from asgi_local.lowlevel import CONTEXT_IS_INHERITED, TRAVELS, adopt, depart
 
 _MISSING: Any = object()
 _referents = gc.get_referents
@@ -98,6 +98,14 @@ def write_back(context: Context, baseline: Context) -> bool:
         # What a Local holds came here on purpose, not because a thread inherits its parent's context.
         adopt()
     return bool(changes)
+
+
+def carried_copy() -> Context:
+    """A copy of the running context that shows on any thread what a Local holds here."""
+    context = copy_context()
+    if not TRAVELS.get():
+        context.run(depart)
+    return context
 
 
 def arrived() -> Context:

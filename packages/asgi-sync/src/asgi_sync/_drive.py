@@ -5,7 +5,10 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
+from asgi_local.lowlevel import CONTEXT_IS_INHERITED
+
 from ._call import without_our_frames
+from ._context import arrived
 from ._state import public_thread
 
 if TYPE_CHECKING:
@@ -34,6 +37,8 @@ class Drive:
 
     async def __call__(self, frame: Frame) -> None:
         __traceback_hide__ = True
+        if CONTEXT_IS_INHERITED:
+            frame.baseline = arrived()
         try:
             awaitable = self._awaitable(*self._args, **self._kwargs)
             if self._exception is not None:
@@ -63,6 +68,8 @@ class ClassicDrive:
 
     async def __call__(self, frame: Frame) -> None:
         __traceback_hide__ = True
+        if CONTEXT_IS_INHERITED:
+            frame.baseline = arrived()
         try:
             await self._coroutine
             result = self._call_result.result(timeout=0)

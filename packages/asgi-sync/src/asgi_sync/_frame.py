@@ -152,6 +152,8 @@ class Frame(CurrentThreadExecutor):
         #: The next frame further out that waits.
         self.outer_frame = self.call.outer_frame if self.call is not None else waiting_frame.get()
         self.context: Context
+        #: The context as it was when the coroutine began.
+        self.baseline: Context
         self.loop: asyncio.AbstractEventLoop | None = None
         self.task: asyncio.Task[Any] | None = None
         self.result: Any = None
@@ -236,7 +238,7 @@ class Frame(CurrentThreadExecutor):
         """The thread goes on. Tasks that live longer keep the frame in their context: let it keep nothing else."""
         self.quit()
         self.call = self.outer_frame = self.task = self.loop = self.loop_thread = None
-        del self.context, self._start
+        del self.context, self.baseline, self._start
 
     def is_done(self) -> bool:
         return self.done

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from asgi_local.lowlevel import CONTEXT_IS_INHERITED, adopt
 
-from ._context import changed_variables, write_back
+from ._context import carried_copy, changed_variables, write_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ class LastingContext:
     """A copy of the running context, kept in step with those who resume what runs in it, one at a time."""
 
     def __init__(self) -> None:
-        self.context = copy_context()
+        self.context = carried_copy()
         self._seen = self.context.copy()
         self._before = self._seen
         self._changes: list[tuple[ContextVar[Any], Any]] = []

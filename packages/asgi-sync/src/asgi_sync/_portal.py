@@ -8,13 +8,13 @@ import inspect
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
-from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from ._async_context_managers import enter_from_sync
 from ._async_iterators import iterate
 from ._async_to_sync import AsyncToSync
 from ._call import describe
+from ._context import carried_copy
 from ._hosts import LoopGoneError
 from ._loops import LoopThread
 from ._state import process
@@ -206,7 +206,7 @@ class BlockingPortal:
         return iterate(iterable, max_buffer_size, self._host)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any], future: Future[Any]) -> None:
-        context = copy_context()
+        context = carried_copy()
 
         def start() -> None:
             if future.cancelled():

@@ -11,6 +11,8 @@ import asyncio
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any
 
+from asgi_local.lowlevel import depart
+
 from ._context import write_back
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class SharedContext:
             self._leave()
             raise
         self.copy = self._context.copy()
+        self.copy.run(depart)
         self.copy.run(_held.set, (*held, self._context))
         self._baseline = self.copy.copy()
         return self

@@ -7,6 +7,8 @@ import sys
 from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
+from asgi_local.lowlevel import TRAVELS, depart
+
 from . import _stall
 from ._call import Call, HandledCall, describe, on_thread
 from ._context import write_back
@@ -104,6 +106,8 @@ class SyncToAsync(Generic[P, R]):
             async with SharedContext(self.context, loop) as shared:
                 result: R = await self._cross(loop, place, shared.copy, args, kwargs)
                 return result
+        if not TRAVELS.get():
+            depart()  # once for a task: what a Local holds in it is to be seen on other threads
         context = copy_context()
         return await self._cross(loop, place, context, args, kwargs)  # type: ignore[no-any-return]  # R, by P
 
