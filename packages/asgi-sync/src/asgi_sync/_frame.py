@@ -160,6 +160,8 @@ class Frame(CurrentThreadExecutor):
         self.error: BaseException | None = None
         self.finished = False
         self.done = False
+        #: Ctrl-C, or another signal's handler, has ended the wait.
+        self.is_interrupted = False
 
     # On the loop's thread
 

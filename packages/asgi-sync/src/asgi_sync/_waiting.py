@@ -22,15 +22,30 @@ PATIENCE = 3
 def run_and_wait(frame: Frame) -> None:
     """Run the frame's coroutine in the loop where it belongs and serve the thread until it has ended."""
     call = frame.call
-    if call is None:
-        _run(frame)
-        return
-    # Whoever cancels the task that waits for this call is led to the coroutine that the call waits for.
-    outer, call.frame = call.frame, frame
+    outer = None
+    if call is not None:
+        # Whoever cancels the task that waits for this call is led to the coroutine that the call waits for.
+        outer, call.frame = call.frame, frame
     try:
         _run(frame)
+    except BaseException as interrupt:
+        if not (frame.done or frame.is_interrupted or isinstance(interrupt, RuntimeError)):
+            _end(frame)  # Ctrl-C in the moment between the start of the coroutine and the wait for it
+        raise
     finally:
-        call.frame = outer
+        if call is not None:
+            call.frame = outer
+
+
+def _end(frame: Frame) -> None:
+    """Cancel the coroutine and wait until it has cleaned up, if it has been started at all."""
+    frame.is_interrupted = True
+    frame.request_cancel()
+    looks = 0
+    while not frame.home.serve_until(frame.is_done, LOOK_AT_LOOP, frame):
+        looks += 1
+        if frame.loop is None and looks == PATIENCE:
+            return  # it was not, and now it is cancelled before its first step
 
 
 def _run(frame: Frame) -> None:
@@ -101,6 +116,7 @@ def wait(frame: Frame, timeout: float | None = None) -> bool:
     except BaseException as interrupt:
         # Work that is served raises nothing here: this is Ctrl-C, or what another signal's handler raised. As
         # asyncio.run does it: cancel, let the coroutine clean up, then raise. A second one goes through at once.
+        frame.is_interrupted = True
         frame.request_cancel()
         serve_until(frame.is_done, frame=frame)
         error = frame.error
