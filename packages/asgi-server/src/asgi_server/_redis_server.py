@@ -13,11 +13,11 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import redis.asyncio
 from redis.exceptions import RedisError, ResponseError
 
 from ._errors import ScopeBlockedError
 from ._options import Backoff, seconds, whole_number
+from ._redis_client import connect, end
 from ._redis_layout import Layout, decode
 from ._redis_leases import Leases
 from ._redis_partitions import Partition
@@ -344,21 +344,3 @@ class RedisStreamsServer(StatelessServer):
 
     def _is_busy(self, number: int) -> bool:
         return any(key[0] == number for key in self._in_flight)
-
-
-async def end(tasks: set[asyncio.Task[None]]) -> None:
-    """Cancel *tasks* and wait for their ends."""
-    while tasks:
-        for task in tasks:
-            task.cancel()
-        # Again and again, because redis-py can turn a cancellation into a timeout, which is then only logged.
-        # It ends: these tasks see that they have to, as soon as they wait for Redis no more, and that has a
-        # timeout.
-        _, tasks = await asyncio.wait(tasks, timeout=0.5)
-
-
-def connect(url: str, timeout: float) -> Any:
-    """A client whose every operation ends, one way or the other, within about *timeout* seconds."""
-    # redis-py is not typed well enough for strict checking: its methods return results or awaitables.
-    client: Any = redis.asyncio.Redis
-    return client.from_url(url, socket_timeout=timeout, socket_connect_timeout=timeout)

@@ -9,12 +9,14 @@ from ._decorators import async_to_sync, sync_to_async
 from ._errors import DeadlockError
 from ._frame import CurrentThreadExecutor
 from ._marks import iscoroutinefunction, markcoroutinefunction
-from ._portal import BlockingPortal, TaskStatus, process_portal, start_blocking_portal
+from ._portal import BlockingPortal
+from ._portals import process_portal, start_blocking_portal
 from ._proxy import AsyncProxy, SyncProxy, async_proxy, sync_proxy
 from ._scopes import AsyncSingleThreadContext, ThreadSensitiveContext
 from ._sync_context_managers import sync_to_async_context_manager
 from ._sync_iterators import sync_to_async_iterator
 from ._sync_to_async import SyncToAsync
+from ._task_status import TaskStatus
 
 __version__ = "1.0.0"
 

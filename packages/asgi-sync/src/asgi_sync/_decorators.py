@@ -9,7 +9,7 @@ from ._async_context_managers import AsyncContextManagerToSync
 from ._async_iterators import AsyncGeneratorToSync
 from ._async_to_sync import AsyncToSync
 from ._kinds import Kind, kind_of
-from ._portal import BlockingPortal, host_of
+from ._portals import host_of
 from ._read_ahead import check_size
 from ._sync_context_managers import ContextManagerToAsync
 from ._sync_iterators import GeneratorToAsync
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from ._calls import SyncCall
+    from ._portal import BlockingPortal
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -171,10 +171,10 @@ class Home:
 
         Each piece of other work could wait in a frame of its own, on top of this one, without end.
         """
-        for work in self._deferred:
-            if work.is_for(frame):  # put off by a frame above, which had none of it to do
-                self._deferred.remove(work)
-                self._do(work)
+        for own in self._deferred:
+            if own.is_for(frame):  # put off by a frame above, which had none of it to do
+                self._deferred.remove(own)
+                self._do(own)
                 return True
         # But a coroutine may wait for something that only other work brings about: after a while, that is done too.
         relents = bool(self._deferred) and self._frames <= DEEP

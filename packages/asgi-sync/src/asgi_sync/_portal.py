@@ -7,8 +7,7 @@ import functools
 import inspect
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from ._async_context_managers import enter_from_sync
 from ._async_iterators import iterate
@@ -16,44 +15,22 @@ from ._async_to_sync import AsyncToSync
 from ._call import describe
 from ._context import carried_copy
 from ._hosts import LoopGoneError
-from ._loops import LoopThread
 from ._state import process
+from ._task_status import TaskStatus
 from ._waiting import wait
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Generator
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from ._frame import Frame
-    from ._hosts import Host
+    from ._loops import LoopThread
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 Y = TypeVar("Y")
 S = TypeVar("S")
-
-
-class TaskStatus(Generic[T]):
-    """What `BlockingPortal.start_task` gives to the function, as `task_status`: it calls `started` once."""
-
-    def __init__(self, future: Future[T]) -> None:
-        self._future = future
-
-    @overload
-    def started(self: TaskStatus[None]) -> None: ...
-    @overload
-    def started(self, value: T) -> None: ...
-    def started(self, value: Any = None) -> None:
-        """Let `start_task` return, with this value.
-
-        Raises:
-            RuntimeError: The second time.
-        """
-        if self._future.cancelled():
-            return  # nobody waits any more; the task's own cancellation is on its way
-        if self._future.done():
-            raise RuntimeError("started() was called already")
-        self._future.set_result(value)
 
 
 class BlockingPortal:
@@ -312,88 +289,3 @@ async def _end_all_tasks() -> None:
         for error in await asyncio.gather(*tasks, return_exceptions=True):
             del error
     await loop.shutdown_asyncgens()
-
-
-@contextmanager
-def start_blocking_portal(
-    *, loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None, name: str | None = None
-) -> Generator[BlockingPortal]:
-    """Start an event loop in a thread of its own, for as long as the block lasts.
-
-    At the end of the block its tasks are cancelled and awaited, then the loop is closed. The thread that
-    leaves the block runs the thread-sensitive code that belongs to it until then.
-
-    Args:
-        loop_factory: Makes the loop, `uvloop.new_event_loop` for instance; by default asyncio's policy does.
-        name: The name of the thread.
-
-    Returns:
-        A context manager that gives a `BlockingPortal`.
-
-    Raises:
-        RuntimeError: On the thread of a running event loop.
-        TypeError: If `loop_factory` cannot be called.
-
-    >>> import asyncio
-    >>> from asgi_sync import async_to_sync, start_blocking_portal
-    >>> async def main():
-    ...     await asyncio.sleep(0)
-    ...     return "done"
-    >>> with start_blocking_portal() as portal:
-    ...     print(portal.call(main))
-    ...     print(async_to_sync(main, portal=portal)())
-    ...     print(portal.start_task_soon(main).result(timeout=10))
-    done
-    done
-    done
-    """
-    if loop_factory is not None and not callable(loop_factory):
-        raise TypeError(f"loop_factory must be a function that makes an event loop, not {loop_factory!r}")
-    if asyncio._get_running_loop() is not None:
-        raise RuntimeError(
-            "start_blocking_portal is for sync code: the end of its block would block this thread's event loop."
-        )
-    portal = BlockingPortal(LoopThread(is_shared=True, loop_factory=loop_factory, name=name))
-    try:
-        yield portal
-    finally:
-        portal._stop()
-
-
-class _Shared:
-    """The process's portal."""
-
-    def __init__(self) -> None:
-        self.renew()
-
-    def renew(self) -> None:
-        """Start from nothing, as in a forked child."""
-        self.lock = threading.Lock()
-        self.portal: BlockingPortal | None = None
-
-
-_shared = _Shared()
-process.on_fork(_shared.renew)
-
-
-def process_portal() -> BlockingPortal:
-    """The portal that all of the process shares: made at the first call, closed when the interpreter exits.
-
-    A forked child gets one of its own.
-
-    >>> from asgi_sync import process_portal
-    >>> process_portal() is process_portal()
-    True
-    """
-    with _shared.lock:
-        if _shared.portal is None:
-            _shared.portal = BlockingPortal(LoopThread(is_shared=True, name="asgi-sync-portal"))
-        return _shared.portal
-
-
-def host_of(portal: Any) -> Host | None:
-    if portal is None:
-        return None
-    if not isinstance(portal, BlockingPortal):
-        raise TypeError(f"portal must be a BlockingPortal, not {portal!r}")
-    return portal._host

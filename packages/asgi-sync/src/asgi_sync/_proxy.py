@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from ._decorators import async_to_sync, sync_to_async
 from ._kinds import Kind, kind_of
 from ._marks import calls_coroutine
-from ._portal import BlockingPortal, host_of, process_portal
+from ._portals import host_of, process_portal
 from ._sync_context_managers import sync_to_async_context_manager
 from ._sync_iterators import sync_to_async_iterator
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ._async_context_managers import TaskContextManager
+    from ._portal import BlockingPortal
 
 T = TypeVar("T")
 
