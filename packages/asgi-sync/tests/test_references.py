@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sysconfig
 import threading
 import time
 import weakref
@@ -36,12 +37,19 @@ def _no_garbage_collector() -> Iterator[None]:
     gc.enable()
 
 
+#: There functions are never freed but by the collector, nor what only they, or two threads, refer to: deferred and
+#: biased reference counting. What is shown there is that nothing is kept for good; cycles are told with a GIL.
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+
 def gone(*references: "weakref.ref[Any]") -> bool:
     """Whether all are dead; a worker may need a moment to let go of its last job."""
     end = time.monotonic() + 5
     while time.monotonic() < end:
         if all(reference() is None for reference in references):
             return True
+        if FREE_THREADED:
+            gc.collect()
         time.sleep(0.001)
     return False
 
