@@ -1,13 +1,18 @@
 """`python -m asgiref` tells the truth in every state that installing and removing can leave."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from _environments import UPSTREAM, Environment, index_lacks, run, stand_in_wheel, wheels
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [
+    pytest.mark.timeout(300),
+    # Installers and files, the same whatever interpreter asks; the package's own tests of the doctor run on all.
+    pytest.mark.skipif(sys.version_info[:2] != (3, 13), reason="real installers are tried on 3.13 only"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +74,7 @@ def test_it_installed_over_asgiref(fresh: Environment) -> None:
     fresh.uv("install", UPSTREAM)
     install_meta(fresh)
     assert (
-        fresh.run("import asgiref.sync as s; print(s.sync_to_async.__module__)") == "asgi_sync._sync_to_async"
+        fresh.run("import asgiref.sync as s; print(s.sync_to_async.__module__.split('.')[0])") == "asgi_sync"
     )
     status, report = fresh.doctor()
     assert (status, report["owner"]) == (1, "asgiref-meta")  # it works, and the next uninstall breaks it
