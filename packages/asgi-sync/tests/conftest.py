@@ -1,6 +1,7 @@
 """What the tests share: bounded threads, programs in a process of their own, and frames told apart."""
 
 import asyncio
+import faulthandler
 import os
 import signal
 import subprocess
@@ -35,6 +36,16 @@ def pytest_configure(config: pytest.Config) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # policies end in 3.16
             asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """A test that hung has failed by now; what hangs in it must not keep the interpreter from ending."""
+    hung = [each for each in threading.enumerate() if each.name.startswith("asyncio_")]
+    for thread in hung:
+        thread.join(5)
+    if any(thread.is_alive() for thread in hung):
+        faulthandler.dump_traceback(all_threads=True)
+        os._exit(pytest.ExitCode.INTERNAL_ERROR)
 
 
 @pytest.fixture(scope="session")
