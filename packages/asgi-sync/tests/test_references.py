@@ -238,6 +238,9 @@ def test_a_cancelled_call_keeps_nothing_alive(in_thread: InThread) -> None:
     assert in_thread(run())
 
 
+@pytest.mark.skipif(
+    FREE_THREADED, reason="there the collector also finds what counting references frees elsewhere"
+)
 def test_no_garbage_is_made(in_thread: InThread) -> None:
     """1,000 calls of every kind leave the collector nothing to find that grows with their number.
 
