@@ -1,4 +1,8 @@
-"""Measure the branch coverage of all packages by all tests, and print it."""
+"""Measure the branch coverage of all packages by all tests, and print it.
+
+Whether the tests pass is for their own environments to say: tracing slows threads down and holds frames, which some of
+them look at. What fails here is shown, and does not count.
+"""
 
 import os
 import subprocess
@@ -19,12 +23,10 @@ def main() -> None:
     coverage("erase")
     settings = f"--rcfile={ROOT / 'pyproject.toml'}"
     folders = [package.folder for package in PACKAGES.values()] + [ROOT / "tests-integration"]
-    results = [
-        coverage("run", settings, "-m", "pytest", "--quiet", *sys.argv[1:], cwd=folder) for folder in folders
-    ]
+    for folder in folders:
+        coverage("run", settings, "-m", "pytest", "--quiet", *sys.argv[1:], cwd=folder)
     coverage("combine", "--quiet")
-    results.append(coverage("report"))
-    sys.exit(max(results))
+    sys.exit(coverage("report"))
 
 
 if __name__ == "__main__":
