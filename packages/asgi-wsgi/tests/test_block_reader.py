@@ -39,7 +39,7 @@ def perform(file, name, size):
     return getattr(file, name)(size)
 
 
-@settings(max_examples=1000 if STRESS else 60, deadline=None)
+@settings(max_examples=1000 if STRESS else 60)
 @given(st.lists(st.binary(max_size=12).map(lambda b: b.replace(b"\x00", b"\n"))), calls)
 def test_any_sequence_of_reads_is_that_of_bytesio(blocks, steps):
     ours, model = Blocks(blocks), io.BytesIO(b"".join(blocks))
@@ -48,7 +48,7 @@ def test_any_sequence_of_reads_is_that_of_bytesio(blocks, steps):
     assert ours.read() == model.read()
 
 
-@settings(max_examples=1000 if STRESS else 60, deadline=None)
+@settings(max_examples=1000 if STRESS else 60)
 @given(st.lists(st.binary(max_size=12)), st.lists(st.integers(-1, 20), max_size=20))
 def test_read1_gives_what_is_there(blocks, steps):
     reader, model = Blocks(blocks), b"".join(blocks)

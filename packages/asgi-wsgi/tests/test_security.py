@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wsgi_driver import STRESS, Client, eventually, http_scope
 
@@ -110,11 +110,7 @@ async def one_request(application, scope, parts, ending):
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
-@settings(
-    max_examples=1000 if STRESS else 60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=1000 if STRESS else 60)
 @given(scope=scopes, parts=st.lists(st.binary(max_size=30), max_size=4), ending=endings)
 def test_whatever_a_client_sends_gets_an_answer_or_a_quiet_end(adapter, scope, parts, ending):
     client = asyncio.run(one_request(ADAPTERS[adapter], scope, parts, ending))
@@ -129,7 +125,7 @@ def test_whatever_a_client_sends_gets_an_answer_or_a_quiet_end(adapter, scope, p
 header_text = st.text(alphabet=st.characters(max_codepoint=300), max_size=10)
 
 
-@settings(max_examples=1000 if STRESS else 60, deadline=None)
+@settings(max_examples=1000 if STRESS else 60)
 @given(
     status=st.one_of(st.sampled_from(["200 OK", "204", "304 x", "404 Not Found"]), st.text(max_size=8)),
     headers=st.lists(st.tuples(header_text, header_text), max_size=4),
