@@ -147,7 +147,7 @@ class StatelessServer:
         """
         while True:
             await asyncio.sleep(self.application_checker_interval)
-            self._pool.reap_foreign()
+            self._pool.reports.look_for_foreign(self._pool.roster)
 
     ### Running
 
@@ -213,7 +213,7 @@ class StatelessServer:
         if scope_id not in self.application_instances:
             if pool.closed:
                 raise ServerClosedError("the server has shut down")
-            if pool.is_blocked(scope_id):
+            if pool.leaving.is_blocked(scope_id):
                 raise ScopeBlockedError(f"the last instance of scope {scope_id!r} ignores its cancellation")
             await pool.no_line()
         inbox = await self.get_or_create_application_instance(scope_id, scope).with_room()
