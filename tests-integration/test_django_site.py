@@ -23,7 +23,7 @@ from _environments import (
 
 from _packages import ROOT
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 DRIVE = ROOT / "tests-integration" / "django_site" / "drive.py"
 NEEDS = ("django>=5.2,<6", "channels", "daphne", "httpx", "uvicorn", "websockets")
 SERVERS = ("uvicorn", "daphne") if EVERYTHING else ("uvicorn",)

@@ -8,7 +8,7 @@ import pytest
 from _environments import UPSTREAM, Environment, index_lacks, on_one_python, run, stand_in_wheel, wheels
 
 pytestmark = [
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     # Installers and files, the same whatever interpreter asks; the package's own tests of the doctor run on all.
     on_one_python,
 ]

@@ -25,7 +25,7 @@ from _environments import (
 
 from _packages import PACKAGES, ROOT
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 WANTED = ("django>=5.2,<6", "channels")
 
 
@@ -160,7 +160,7 @@ priority = "primary"
     variables = {**os.environ, "VIRTUAL_ENV": str(environment.folder)}
     done = subprocess.run(
         [tool.python.with_name("poetry"), "install", "--no-interaction"],
-        cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=250,
+        cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=500,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert_swapped(environment)

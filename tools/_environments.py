@@ -36,7 +36,7 @@ def run(
     # Neither the folder of these tests nor a PYTHONPATH may offer the packages a second time.
     variables = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
     done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=variables, capture_output=True, text=True, timeout=170
+        [str(part) for part in command], cwd=cwd, env=variables, capture_output=True, text=True, timeout=400
     )
     if check and done.returncode:
         raise AssertionError(f"{command}: {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")

@@ -184,7 +184,7 @@ def compare_program(program: Program, wheels: Path, stand_in: Path, work: Path) 
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                timeout=300,
+                timeout=600,
             )
         printed[label] = [*done.stdout.splitlines(), f"exit status {done.returncode}"]
     theirs, ours = printed.values()

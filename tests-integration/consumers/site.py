@@ -43,7 +43,7 @@ def environments(work: Path) -> dict[str, Path]:
 
 def drive(python: Path, server: str, requests: int) -> dict[str, Any]:
     command = [str(python), "-W", "ignore", str(DRIVE), server, str(requests)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -54,7 +54,7 @@ def without_server(pythons: dict[str, Path], rounds: int) -> None:
     for _ in range(rounds):
         for label, python in pythons.items():
             command = [str(python), "-W", "ignore", str(DRIVE.with_name("inside.py"))]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=True)
             for page, found in json.loads(done.stdout).items():
                 best[label][page] = min(found, best[label].get(page, found))
     print("without a server, processor us a request, best:", flush=True)

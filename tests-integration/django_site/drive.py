@@ -47,7 +47,7 @@ def server_command(name, port):
 
 
 def wait_until_served(url, process):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     with httpx.Client(verify=False) as client:  # reading certificates takes longer than the server's start
         while time.monotonic() < deadline:
             if process.poll() is not None:
@@ -56,7 +56,7 @@ def wait_until_served(url, process):
                 if client.get(f"{url}/health").text == "ok":
                     return
             time.sleep(0.05)  # there is no event to wait for: the server is another process
-    sys.exit("the server did not answer within 60 s")
+    sys.exit("the server did not answer within 150 s")
 
 
 def stop(process):
