@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from run import ROOT, UPSTREAM, build_wheels, uv
+from run import ROOT, UPSTREAM, build_wheels, environment
 
 NEEDS = ("django>=5.2,<6", "channels", "channels_redis", "daphne", "httpx", "uvicorn", "websockets")
 DRIVE = ROOT / "tests-integration" / "django_site" / "drive.py"
@@ -23,22 +23,10 @@ DRIVE = ROOT / "tests-integration" / "django_site" / "drive.py"
 
 def environments(work: Path) -> dict[str, Path]:
     stand_in = build_wheels(work / "wheels")
-    found = {}
-    for label, wanted in (("asgiref", UPSTREAM), ("asgiref-meta", f"asgiref @ {stand_in.as_uri()}")):
-        uv("venv", "--quiet", "--python", sys.executable, work / label)
-        uv(
-            "pip",
-            "install",
-            "--quiet",
-            "--python",
-            work / label,
-            "--find-links",
-            work / "wheels",
-            wanted,
-            *NEEDS,
-        )
-        found[label] = work / label / "bin" / "python"
-    return found
+    return {
+        label: environment(provider, work / "wheels", work / label, NEEDS)
+        for label, provider in (("asgiref", UPSTREAM), ("asgiref-meta", stand_in))
+    }
 
 
 def drive(python: Path, server: str, requests: int) -> dict[str, Any]:

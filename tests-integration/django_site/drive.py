@@ -43,7 +43,9 @@ def server_command(name, port):
     if name == "uvicorn":
         options = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "critical", "--lifespan", "off"]
         return [sys.executable, "-m", "uvicorn", *options, "asgi:application"]
-    return [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "-v", "0", "asgi:application"]
+    # Its websockets have 5 seconds to be accepted, unless it is told otherwise: not enough on a busy machine.
+    options = ["-b", "127.0.0.1", "-p", str(port), "-v", "0", "--websocket_connect_timeout", "60"]
+    return [sys.executable, "-m", "daphne", *options, "asgi:application"]
 
 
 def wait_until_served(url, process):
