@@ -2,6 +2,7 @@
 
 import asyncio
 import faulthandler
+import gc
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 #: How long, in seconds, a test waits for something that takes milliseconds when it works.
-PATIENCE = float(os.environ.get("TEST_PATIENCE", "20"))
+PATIENCE = float(os.environ.get("TEST_PATIENCE", "40"))
 
 Job = Callable[..., Any] | Coroutine[Any, Any, Any]
 
@@ -36,6 +37,12 @@ def pytest_configure(config: pytest.Config) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # policies end in 3.16
             asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What is there before the first test stays: the collections that tests ask for need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -12,7 +12,7 @@ import pytest
 from asgi_sync import async_to_sync, process_portal, start_blocking_portal, sync_to_async
 
 variable: ContextVar[str] = ContextVar("variable")
-PATIENCE = 20
+PATIENCE = 40
 
 
 @pytest.fixture
