@@ -23,9 +23,12 @@ PATIENCE = float(os.environ.get("TEST_PATIENCE", "40"))
 Job = Callable[..., Any] | Coroutine[Any, Any, Any]
 
 #: Put before every program that runs in a process of its own: it ends itself with the stacks of all threads.
+#: Ctrl-C means what it means at a terminal, though a shell's background jobs, and their children, ignore it.
 WATCHDOG = """\
-import faulthandler
+import faulthandler, signal
 faulthandler.dump_traceback_later({timeout}, exit=True)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 """
 
 
