@@ -31,6 +31,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 """
 
+#: Put before it under -X dev, where asyncio says of each callback that took long: it does on a loaded machine.
+PATIENT_DEV_MODE = """\
+import logging
+logging.getLogger("asyncio").addFilter(lambda record: not record.getMessage().startswith("Executing "))
+"""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """With TEST_LOOP=uvloop in the environment every loop that the tests make is uvloop's."""
@@ -117,6 +123,8 @@ def run_program() -> Callable[..., str]:
         errors: list[str] | None = None,
     ) -> str:
         program = WATCHDOG.format(timeout=timeout) + textwrap.dedent(source)
+        if "dev" in options:
+            program = PATIENT_DEV_MODE + program
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
         command = [sys.executable, "-W", "error", *options, "-c", program, *arguments]
         process = subprocess.Popen(

@@ -53,7 +53,7 @@ def test_what_is_called(portal):
         raise LookupError("from the portal")
 
     assert portal.call(add, 1, other=2) == 3
-    assert portal.call(plain) is portal._loop_thread.thread
+    assert portal.call(plain) is portal._host.loop_thread.thread
     with pytest.raises(LookupError, match="from the portal"):
         portal.call(fail)
     with pytest.raises(TypeError):
