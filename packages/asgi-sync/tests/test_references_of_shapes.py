@@ -29,8 +29,6 @@ from asgi_sync import (
 #: There functions, and what two threads refer to, are freed by the collector: see test_references.
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
-Keep = Callable[[Any], Any]
-
 
 class Thing:
     """Something that can be referred to weakly."""
@@ -43,27 +41,40 @@ class Failure(Exception):
         self.thing = thing
 
 
-@pytest.fixture
-def keep() -> Iterator[Keep]:
-    """Note an object, and return it: at the end all of them must be dead, by counting references alone."""
-    references: list[tuple[str, weakref.ref[Any]]] = []
+class Keep:
+    """Notes objects, and hands them on; in the end all of them must be dead, by counting references alone."""
 
-    def note(thing: Any) -> Any:
-        references.append((type(thing).__name__, weakref.ref(thing)))
+    def __init__(self) -> None:
+        self._references: list[tuple[str, weakref.ref[Any]]] = []
+
+    def __call__(self, thing: Any) -> Any:
+        self._references.append((type(thing).__name__, weakref.ref(thing)))
         return thing
 
-    gc.collect()
-    gc.disable()
-    try:
-        yield note
-        assert references
-        end = time.monotonic() + 5
-        while alive := [kind for kind, reference in references if reference() is not None]:
+    def wait(self) -> None:
+        """Until all are dead: threads, and the loop, may need a moment to let go."""
+        end = time.monotonic() + 30
+        while alive := [kind for kind, reference in self._references if reference() is not None]:
             if time.monotonic() > end:
                 pytest.fail(f"still alive: {alive}")
             if FREE_THREADED:
                 gc.collect()
-            time.sleep(0.001)  # a thread may need a moment to let go
+            time.sleep(0.001)
+
+    async def gone(self) -> None:
+        """The same while the loop goes on: one that is closed is in cycles with whatever its tasks had."""
+        await asyncio.to_thread(self.wait)
+
+
+@pytest.fixture
+def keep() -> Iterator[Keep]:
+    gc.collect()
+    gc.disable()
+    keep = Keep()
+    try:
+        yield keep
+        assert keep._references
+        keep.wait()
     finally:
         gc.enable()
 
@@ -163,7 +174,13 @@ def test_an_iterator_for_async_code(in_thread: Callable[..., Any], keep: Keep, m
     async def main() -> None:
         call = keep(sync_to_async(source.generate, **options))
         await asyncio.create_task(use(keep(call()), way, keep))
-        await asyncio.create_task(use(keep(sync_to_async_iterator(keep(source.generate()), **options)), way, keep))
+        del call
+        items = sync_to_async_iterator(keep(source.generate()), **options)
+        task = asyncio.create_task(use(keep(items), way, keep))
+        del items
+        await task
+        del task
+        await keep.gone()
 
     in_thread(main())
 
@@ -173,12 +190,14 @@ def test_an_iterator_on_a_thread_of_an_executor(in_thread: Callable[..., Any], k
 
     def root() -> None:
         with ThreadPoolExecutor(2) as executor:
-            keep(executor)
 
             async def main() -> None:
                 options: Any = {"thread_sensitive": False, "executor": executor}
                 for way in ("to the end", "closed", "dropped"):
-                    await asyncio.create_task(use(sync_to_async(source.generate, **options)(), way, keep))
+                    await asyncio.create_task(
+                        use(keep(sync_to_async(source.generate, **options)()), way, keep)
+                    )
+                await keep.gone()
 
             asyncio.run(main())
 
@@ -206,19 +225,22 @@ def use_sync(items: Any, way: str, keep: Keep) -> None:
             items.throw(keep(Failure(keep(Thing()))))
 
 
-def in_place(in_thread: Callable[..., Any], place: str, function: Callable[[], None]) -> None:
+def in_place(in_thread: Callable[..., Any], place: str, function: Callable[[], None], keep: Keep) -> None:
     """Call sync code that uses async code, with the loop in one of the places where it can be."""
 
     def scope() -> None:
         with AsyncSingleThreadContext():
             function()
+            keep.wait()
 
     def portal() -> None:
         with start_blocking_portal() as portal:
             portal.call(sync_to_async(function))
+            keep.wait()
 
     async def parent() -> None:
         await sync_to_async(function)()
+        await keep.gone()
 
     if place == "parent loop":
         in_thread(parent())
@@ -244,7 +266,7 @@ def test_an_iterator_for_sync_code(
         use_sync(keep(call()), way, keep)
         use_sync(keep(async_to_sync_iterator(keep(source.agenerate()), max_buffer_size=size)), way, keep)
 
-    in_place(in_thread, place, main)
+    in_place(in_thread, place, main, keep)
 
 
 # Context managers
@@ -267,6 +289,7 @@ def test_a_context_manager_for_async_code(
 
     async def main() -> None:
         await asyncio.create_task(block())
+        await keep.gone()
 
     in_thread(main())
 
@@ -284,7 +307,7 @@ def test_a_context_manager_for_sync_code(
                 if where == "body":
                     raise keep(Failure(keep(Thing())))
 
-    in_place(in_thread, place, main)
+    in_place(in_thread, place, main, keep)
 
 
 class Swallowing:
@@ -308,6 +331,7 @@ def test_an_exception_that_is_swallowed_for_async_code(in_thread: Callable[..., 
 
     async def main() -> None:
         await asyncio.create_task(block())
+        await keep.gone()
 
     in_thread(main())
 
@@ -320,7 +344,7 @@ def test_an_exception_that_is_swallowed_for_sync_code(
         with keep(async_to_sync_context_manager(keep(Swallowing()))):
             raise keep(Failure(keep(Thing())))
 
-    in_place(in_thread, place, main)
+    in_place(in_thread, place, main, keep)
 
 
 # The portal and the proxies
