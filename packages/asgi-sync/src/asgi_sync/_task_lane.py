@@ -101,7 +101,7 @@ class TaskLane:
             self.begin()
         assert self._crossing is not None
         try:
-            # In a list that is emptied on the way: what is thrown would be in a cycle with the frames that it goes through.
+            # In a list that is emptied on the way: what is thrown would be in a cycle with the frames it goes through.
             work = [func, args]
             del args
             return self._crossing(self, work)

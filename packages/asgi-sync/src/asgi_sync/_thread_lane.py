@@ -95,7 +95,7 @@ class ThreadLane:
             self._begin()
         if not self._sensitive:
             place_that_is_there(self.place)
-        # In a list that is emptied on the way: what is thrown would be in a cycle with the frames that it goes through.
+        # In a list that is emptied on the way: what is thrown would be in a cycle with the frames it goes through.
         work = [func, args]
         del args
         result = await self._step(self, work)
