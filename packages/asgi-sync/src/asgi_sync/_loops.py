@@ -50,7 +50,7 @@ class LoopThread:
         self._debug = False
         self._attributes = 0
         self._generation = process.generation
-        self.thread = new_thread(self._serve, "asgi-sync-loop")
+        self.thread: threading.Thread = new_thread(self._serve, "asgi-sync-loop")
         if name is not None:
             self.thread.name = name
         self.thread.start()
