@@ -136,7 +136,9 @@ class LoopThread:
             self._attributes = len(getattr(loop, "__dict__", ()))
             self._watch_idle()
             loop.run_forever()
-            if not self._closed and any(not each.finished for each in self._running):
+            with self._lock:
+                was_stopped = not self._closed and any(not each.finished for each in self._running)
+            if was_stopped:
                 raise RuntimeError("The coroutine stopped its event loop before it had ended.")
         except BaseException as error:  # SystemExit or KeyboardInterrupt out of a task, or no loop to be had
             failure = error
@@ -263,7 +265,11 @@ def _has_callbacks(loop: Any) -> bool:
     if not ready:
         return False
     wake = loop._read_from_self
-    return any(handle._callback != wake for handle in ready)
+    try:
+        # A copy, because other threads add to it at any time, and each comparison may let them run.
+        return any(handle._callback != wake for handle in ready.copy())
+    except RuntimeError:  # without a GIL even while it is copied
+        return True
 
 
 def _watches_subprocess(loop: Any) -> bool:
