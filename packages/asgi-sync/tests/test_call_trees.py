@@ -696,8 +696,8 @@ def test_a_call_tree_does_what_the_model_predicts(
     in_thread(real, timeout=60)
 
 
-#: The cancellation ends the Cancel; the end of the forced loop then cancels the task in it, which swallows that. It must
-#: not park after it: the loop's end would wait for ever, as that of asyncio.run would.
+#: The cancellation ends the Cancel; the end of the forced loop then cancels the task in it, which swallows that.
+#: It must not park after it: the loop's end would wait for ever, as that of asyncio.run would.
 PARKS_AFTER_ITS_LOOP_ENDS: Body = (
     ToSync(
         (ToAsync((Cancel((Swallow((WaitFor((ToSync((Read(),), True, True),)),)), Park())),), True),),
