@@ -59,7 +59,11 @@ def has_callbacks(loop: Any) -> bool:
     if not ready:
         return False
     wake = loop._read_from_self
-    return any(handle._callback != wake for handle in ready)
+    try:
+        # A copy, because other threads add to it at any time, and each comparison may let them run.
+        return any(handle._callback != wake for handle in ready.copy())
+    except RuntimeError:  # without a GIL even while it is copied
+        return True
 
 
 def _watches_subprocess(loop: Any) -> bool:

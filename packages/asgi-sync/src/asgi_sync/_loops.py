@@ -40,7 +40,8 @@ class LoopThread:
     ) -> None:
         self._is_shared = is_shared
         self._loop_factory = loop_factory
-        self._lock = threading.Lock()
+        # Whoever closes it may be a finalizer, and run on this very thread while it holds the lock.
+        self._lock = threading.RLock()
         self._closed = False
         self._calls: SimpleQueue[Frame | None] = SimpleQueue()
         self._next: Frame | None = None
@@ -60,8 +61,10 @@ class LoopThread:
 
     def submit(self, frame: Frame) -> bool:
         """Run the frame's coroutine; `False` if this thread has ended or is about to."""
+        if self._is_inherited:
+            return False
         with self._lock:
-            if self._closed or self._generation is not process.generation:
+            if self._closed:
                 return False
             self._running.add(frame)
             frame.loop_thread = self
@@ -73,6 +76,8 @@ class LoopThread:
 
     def close(self) -> None:
         """End the loop as `asyncio.run` does, then the thread. From any thread; waits for nothing."""
+        if self._is_inherited:
+            return  # the loop and the thread are the parent's
         with self._lock:
             self._closed = True
             self._calls.put(None)
@@ -83,6 +88,11 @@ class LoopThread:
         """Wait, `timeout` seconds at most, until the thread has ended."""
         if self.thread is not threading.current_thread():
             self.thread.join(timeout)
+
+    @property
+    def _is_inherited(self) -> bool:
+        """Whether this is the child of a fork, where the thread is not. Some thread may have held the lock."""
+        return self._generation is not process.generation
 
     @property
     def can_be_replaced(self) -> bool:
@@ -153,7 +163,12 @@ class LoopThread:
             # Somebody may have kept a reference, and scheduled something since.
             if not self._is_clean or not self._has_call() or has_callbacks(loop):
                 break
-        if not self._closed and any(frame.loop is loop and not frame.finished for frame in self._running):
+        with self._lock:
+            # In one step with the look: a call that comes later finds no loop, and waits for the next one.
+            self._loop = None
+            others = (frame for frame in self._running if frame is not self._next)
+            was_stopped = not self._closed and any(not frame.finished for frame in others)
+        if was_stopped:
             raise RuntimeError("The coroutine stopped its event loop before it had ended.")
 
     def _settle(self, failure: BaseException | None) -> None:

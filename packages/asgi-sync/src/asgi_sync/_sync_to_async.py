@@ -28,7 +28,7 @@ from ._scopes import (
 )
 from ._shared_context import SharedContext
 from ._state import public_thread, thread
-from ._thread_pools import can_enter, enter
+from ._thread_pools import can_enter, default_executor, enter
 from ._worker import SensitiveExecutor, own_home
 from ._wrapping import adopt_metadata, bind, function_of
 
@@ -147,7 +147,7 @@ class SyncToAsync(Generic[P, R]):
             place = self._executor
             if place is None:
                 # asyncio keeps its default executor where it can be used directly, at a third of the price.
-                place = getattr(loop, "_default_executor", None)
+                place = default_executor(loop)
             place = own_home(place) or place
         # Looked up at each call: whoever replaces the handler must be asked.
         kind: Any = type(self)
