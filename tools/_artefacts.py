@@ -10,11 +10,11 @@ from email import message_from_bytes
 from email.message import Message
 from pathlib import Path, PurePosixPath
 
+from _release_checks import bound_problems
 from packaging.requirements import Requirement
 from trove_classifiers import classifiers
 
 from _packages import PACKAGES, STAND_IN, Package
-from _release_checks import bound_problems
 
 NOT_SOURCE = shutil.ignore_patterns("__pycache__", ".*", "dist", "build", "stand-in")
 

@@ -4,10 +4,10 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import _tags
 import griffe
 from packaging.version import Version
 
-import _tags
 from _packages import packages_of
 
 # Its value changes with each release, and it is no interface.
@@ -74,7 +74,8 @@ def _load(root: Path, name: str) -> griffe.Object | griffe.Alias:
     except (ImportError, griffe.GriffeError, SyntaxError) as error:
         raise InterfaceError(f"{root}: {error}") from error
     loader.resolve_aliases(implicit=False)
-    return loader.modules_collection[packages[name].module]
+    loaded: griffe.Object | griffe.Alias = loader.modules_collection[packages[name].module]
+    return loaded
 
 
 def _sentence(breakage: griffe.Breakage) -> str:

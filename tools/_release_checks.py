@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
+import _tags
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
-import _tags
 from _packages import Package, packages_of, read_package
 
 _HEADING = re.compile(r"^## (?P<version>\S+)(?: \((?P<date>[^)]*)\))?[ \t]*$", re.MULTILINE)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from _artefacts import BuildError, build, problems, twine_check
+
 from _packages import PACKAGES, STAND_IN
 
 

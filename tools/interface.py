@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 
 from _interface import InterfaceError, judge
-from _packages import ROOT, packages_of
 from _tags import GitError
+
+from _packages import ROOT, packages_of
 
 
 def main(names: list[str], root: Path = ROOT) -> int:

@@ -25,11 +25,12 @@ import _tags
 from _artefacts import BuildError, build, problems, twine_check
 from _imports import public_modules
 from _interface import InterfaceError, judge
-from _packages import PACKAGES, ROOT, Package, siblings
 from _release_checks import UNRELEASED, changelog_entry, paper_problems, unreleased_siblings
 
+from _packages import PACKAGES, ROOT, Package, siblings
 
-class Failed(Exception):
+
+class CheckFailedError(Exception):
     """A check has found problems; they are the text."""
 
 
@@ -37,16 +38,16 @@ def report(results: Mapping[str, list[str]]) -> None:
     """Print what was checked.
 
     Raises:
-        Failed: There were problems; all of them.
+        CheckFailedError: There were problems; all of them.
     """
     for what, found in results.items():
         print(f"{'FAILED' if found else 'ok':7} {what}", *found, sep="\n            ", flush=True)
     failed = [what for what, found in results.items() if found]
     if failed:
-        raise Failed(f"not releasable: see {', '.join(failed)}")
+        raise CheckFailedError(f"not releasable: see {', '.join(failed)}")
 
 
-def test_requirements(root: Path = ROOT) -> list[str]:
+def requirements_of_tests(root: Path) -> list[str]:
     """What tox.ini installs for the tests of every package: its `test_deps` without those of one interpreter."""
     settings = configparser.ConfigParser(interpolation=None)
     settings.read(root / "tox.ini", encoding="utf-8")
@@ -60,7 +61,7 @@ def run(*command: str | Path, cwd: Path | None = None) -> None:
     """Run a command and show what it says only if it fails.
 
     Raises:
-        Failed: It did; with the last part of what it said.
+        CheckFailedError: It did; with the last part of what it said.
     """
     outside = ("PYTHONPATH", "VIRTUAL_ENV")
     variables = {key: value for key, value in os.environ.items() if key not in outside}
@@ -69,7 +70,9 @@ def run(*command: str | Path, cwd: Path | None = None) -> None:
         parts, cwd=cwd, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     if done.returncode:
-        raise Failed(f"{' '.join(parts[:4])} ... ended with status {done.returncode}:\n{done.stdout[-6000:]}")
+        raise CheckFailedError(
+            f"{' '.join(parts[:4])} ... ended with status {done.returncode}:\n{done.stdout[-6000:]}"
+        )
 
 
 def built(package: Package, work: Path) -> Path:
@@ -85,7 +88,7 @@ def built(package: Package, work: Path) -> Path:
                 if artefact.suffix == ".whl":
                     shutil.copy(artefact, wheels)
     except BuildError as error:
-        raise Failed(str(error)) from None
+        raise CheckFailedError(str(error)) from None
     files = sorted(dist.iterdir())
     found = {f"what {file.name} holds": problems(package, file) for file in files}
     report(found)
@@ -129,7 +132,17 @@ def run_tests_of_sdist(package: Package, wheels: Path, work: Path) -> None:
     wanted = (
         f"{package.name}[{extras}]=={package.version}" if extras else f"{package.name}=={package.version}"
     )
-    run("uv", "pip", "install", "--python", python, "--find-links", wheels, wanted, *test_requirements())
+    run(
+        "uv",
+        "pip",
+        "install",
+        "--python",
+        python,
+        "--find-links",
+        wheels,
+        wanted,
+        *requirements_of_tests(ROOT),
+    )
     (folder,) = (work / "sdist").iterdir()
     # What is tested is what was installed: the tests must not find the source beside them.
     shutil.rmtree(folder / "src")
@@ -147,10 +160,10 @@ def remaining(package: Package, dist: Path) -> list[str]:
         steps.append(
             f"write the date into CHANGELOG.md (`## {package.version} ({today})`), commit, run this again"
         )
-    for needed in unreleased_siblings(ROOT, package.name):
-        steps.append(
-            f"release {needed} first: {package.name} needs it, and there is no tag that says it is out"
-        )
+    steps += [
+        f"release {needed} first: {package.name} needs it, and there is no tag that says it is out"
+        for needed in unreleased_siblings(ROOT, package.name)
+    ]
     stem = package.name.replace("-", "_")
     return [
         *steps,
@@ -192,7 +205,7 @@ def main(arguments: list[str]) -> int:
     shutil.rmtree(work, ignore_errors=True)
     try:
         check(options.package, options.version, work)
-    except (Failed, ValueError, InterfaceError, _tags.GitError) as error:
+    except (CheckFailedError, ValueError, InterfaceError, _tags.GitError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
