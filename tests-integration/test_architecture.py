@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from _imports import trespasses, turned_round, undeclared, unused
+from _made_up import Tree
 
 from _packages import PACKAGES, Package, packages_of
 
@@ -55,40 +56,20 @@ def test_arrows_make_no_circle() -> None:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Path:
-    make_package(
-        tmp_path, "the-lower", {"__init__": '__all__ = ["open"]\nopen = shut = 1', "_cellar": "wine = 1"}
-    )
-    add_module(tmp_path, "the-lower", "lowlevel", '__all__ = ["stairs"]\nstairs = 1')
-    make_package(
-        tmp_path, "the-upper", {"__init__": "import os\nfrom the_lower import open"}, ["the-lower >=1,<2"]
-    )
-    return tmp_path
-
-
-def make_package(root: Path, name: str, modules: dict[str, str], needs: list[str] | None = None) -> None:
-    module = name.replace("-", "_")
-    folder = root / "packages" / name
-    (folder / "src" / module).mkdir(parents=True)
-    (folder / "pyproject.toml").write_text(
-        f"[project]\nname = {name!r}\ndependencies = {needs or []}\n"
-        f"optional-dependencies = {{ cache = ['redis >=5'] }}\n[tool.flit.module]\nname = {module!r}\n",
-        encoding="utf-8",
-    )
-    for stem, text in modules.items():
-        add_module(root, name, stem, text)
-
-
-def add_module(root: Path, name: str, stem: str, text: str) -> None:
-    file = root / "packages" / name / "src" / name.replace("-", "_") / f"{stem}.py"
-    file.write_text(text, encoding="utf-8")
+def house(tmp_path: Path) -> Tree:
+    tree = Tree(tmp_path)
+    lowlevel = '__all__ = ["stairs"]\nstairs = 1'
+    lower = {"__init__": '__all__ = ["open"]\nopen = shut = 1', "_cellar": "wine = 1", "lowlevel": lowlevel}
+    tree.add("the-lower", lower)
+    tree.add("the-upper", {"__init__": "import os\nfrom the_lower import open"}, ["the-lower >=1,<2"])
+    return tree
 
 
 ARROW = {("the-upper", "the-lower"): "stands on it"}
 
 
-def all_problems(root: Path) -> list[str]:
-    made_up = packages_of(root)
+def all_problems(house: Tree) -> list[str]:
+    made_up = packages_of(house.root)
     found = [
         problem
         for package in made_up.values()
@@ -98,7 +79,7 @@ def all_problems(root: Path) -> list[str]:
     return found + turned_round(made_up, ARROW)
 
 
-def test_checker_is_content_with_a_good_house(house: Path) -> None:
+def test_checker_is_content_with_a_good_house(house: Tree) -> None:
     assert all_problems(house) == []
 
 
@@ -115,8 +96,8 @@ def test_checker_is_content_with_a_good_house(house: Path) -> None:
         "attrs = __import__('attrs')",
     ],
 )
-def test_undeclared_import_is_seen(house: Path, source: str) -> None:
-    add_module(house, "the-upper", "_more", source)
+def test_undeclared_import_is_seen(house: Tree, source: str) -> None:
+    house.write("the-upper", "_more", source)
     problems = all_problems(house)
     assert problems
     for problem in problems:
@@ -126,8 +107,8 @@ def test_undeclared_import_is_seen(house: Path, source: str) -> None:
 @pytest.mark.parametrize(
     "source", ["import redis", "from . import _other", "from ._other import x", "import _typeshed"]
 )
-def test_declared_extras_and_own_modules_are_allowed(house: Path, source: str) -> None:
-    add_module(house, "the-upper", "_more", source)
+def test_declared_extras_and_own_modules_are_allowed(house: Tree, source: str) -> None:
+    house.write("the-upper", "_more", source)
     assert all_problems(house) == []
 
 
@@ -149,8 +130,8 @@ def test_declared_extras_and_own_modules_are_allowed(house: Path, source: str) -
         ),
     ],
 )
-def test_use_of_what_a_sibling_keeps_to_itself_is_seen(house: Path, source: str, problem: str) -> None:
-    add_module(house, "the-upper", "_more", source)
+def test_use_of_what_a_sibling_keeps_to_itself_is_seen(house: Tree, source: str, problem: str) -> None:
+    house.write("the-upper", "_more", source)
     found = {text.split(" uses ")[1] for text in all_problems(house)}
     assert problem in found
 
@@ -164,13 +145,13 @@ def test_use_of_what_a_sibling_keeps_to_itself_is_seen(house: Path, source: str,
         "import the_lower\nthe_lower.__name__",
     ],
 )
-def test_public_modules_and_lowlevel_are_open(house: Path, source: str) -> None:
-    add_module(house, "the-upper", "_more", source)
+def test_public_modules_and_lowlevel_are_open(house: Tree, source: str) -> None:
+    house.write("the-upper", "_more", source)
     assert all_problems(house) == []
 
 
-def test_arrow_turned_round_is_seen(house: Path) -> None:
-    add_module(house, "the-lower", "_more", "from the_upper import anything")
+def test_arrow_turned_round_is_seen(house: Tree) -> None:
+    house.write("the-lower", "_more", "from the_upper import anything")
     found = all_problems(house)
     assert (
         "the-lower/src/the_lower/_more.py:1 imports the_upper.anything: the arrow goes from the-upper to the-lower"
@@ -178,14 +159,14 @@ def test_arrow_turned_round_is_seen(house: Path) -> None:
     )
 
 
-def test_arrow_that_is_not_there_is_seen_in_a_declaration_alone(house: Path) -> None:
-    make_package(house, "the-annex", {"__init__": ""}, ["the-upper >=1"])
+def test_arrow_that_is_not_there_is_seen_in_a_declaration_alone(house: Tree) -> None:
+    house.add("the-annex", needs=["the-upper >=1"])
     assert all_problems(house) == [
         "the-annex declares the-upper and does not import it",
         "the-annex declares the-upper: there is no arrow from the-annex to the-upper",
     ]
 
 
-def test_arrow_that_nobody_goes_along_is_seen(house: Path) -> None:
-    add_module(house, "the-upper", "__init__", "")
+def test_arrow_that_nobody_goes_along_is_seen(house: Tree) -> None:
+    house.write("the-upper", "__init__", "")
     assert "no import goes from the-upper to the-lower any more: take the arrow out" in all_problems(house)

@@ -8,6 +8,7 @@ The rules, each with its own kind of problem:
 """
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -41,24 +42,34 @@ class Use:
 
 def uses(file: Path) -> Iterator[Use]:
     """Everything that `file` imports, by statement or by a literal name, and what it takes from it by a dot."""
-    tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
+    for line, name in _names_used(file.read_text(encoding="utf-8")):
+        yield Use(file, line, name)
+
+
+@functools.cache
+def _names_used(source: str) -> list[tuple[int, str]]:
+    tree = ast.parse(source)
+    found: list[tuple[int, str]] = []
     bound: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Use(file, node.lineno, alias.name)
-                bound[alias.asname or alias.name.partition(".")[0]] = (
-                    alias.name if alias.asname else alias.name.partition(".")[0]
-                )
+                found.append((node.lineno, alias.name))
+                top = alias.name.partition(".")[0]
+                bound[alias.asname or top] = alias.name if alias.asname else top
         elif isinstance(node, ast.ImportFrom) and not node.level:
             for alias in node.names:
-                yield Use(file, node.lineno, f"{node.module}.{alias.name}")
+                found.append((node.lineno, f"{node.module}.{alias.name}"))
                 bound[alias.asname or alias.name] = f"{node.module}.{alias.name}"
         elif isinstance(node, ast.Call) and (name := _imported_by_call(node)):
-            yield Use(file, node.lineno, name)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and (chain := _chain(node)) and chain[0] in bound:
-            yield Use(file, node.lineno, ".".join([bound[chain[0]], *chain[1:]]))
+            found.append((node.lineno, name))
+    chains = [(node.lineno, _chain(node)) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    found += [
+        (line, ".".join([bound[chain[0]], *chain[1:]]))
+        for line, chain in chains
+        if chain and chain[0] in bound
+    ]
+    return found
 
 
 def _imported_by_call(node: ast.Call) -> str:
