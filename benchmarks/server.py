@@ -283,10 +283,10 @@ def run(bench: Bench) -> None:
         for name, server in classes.items():
             share = asyncio.run(idle_share(server, 5000, 3))
             size = asyncio.run(bytes_of_an_idle_scope(server, 2000))
-            tell(
+            bench.note(
                 f"{name}: 5000 idle instances take {share:.2%} of a core; {size:,.0f} bytes for an idle scope"
             )
-    if "soak" in bench.only or not bench.only:
+    if "soak" in bench.only or not (bench.only or bench.quick):
         asyncio.run(long_life())
 
 
