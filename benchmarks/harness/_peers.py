@@ -84,7 +84,9 @@ def load_peer(name: str) -> ModuleType:
     if peer.stays:
         if folder not in sys.path:
             sys.path.append(folder)
-        return [importlib.import_module(module) for module in peer.modules][0]
+        for module in peer.modules:
+            importlib.import_module(module)
+        return sys.modules[peer.modules[0]]
     tops = {module.partition(".")[0] for module in peer.modules}
     ours = {key: module for key, module in sys.modules.items() if key.partition(".")[0] in tops}
     for key in ours:
