@@ -1,7 +1,7 @@
 """Run the benchmarks.
 
     python benchmarks/run.py                    all, and the report: docs/benchmarks.md with its charts
-    python benchmarks/run.py --quick            the same coarsely, on this interpreter; the report stays in results/quick
+    python benchmarks/run.py --quick            a coarse try on this interpreter; the report is in results/quick
     python benchmarks/run.py --page             the report of the last whole run again, without measuring
     python benchmarks/run.py local              one script, as a table
     python benchmarks/run.py local --python python3.13 --python "python3.14 -X thread_inherit_context=1"
