@@ -117,8 +117,8 @@ def test_page_shows_a_chart_that_is_there(tmp_path: Path) -> None:
     )
     assert "](benchmarks/local.svg)" in text
     svg = (tmp_path / "benchmarks" / "local.svg").read_text(encoding="utf-8")
-    assert ">3.13.0<" in svg
-    assert ">3.14.0<" in svg
+    assert ">CPython 3.13.0<" in svg
+    assert ">CPython 3.14.0<" in svg
 
 
 def test_page_lists_every_case_that_we_lose(tmp_path: Path) -> None:

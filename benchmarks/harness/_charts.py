@@ -40,9 +40,10 @@ INK, MUTED, RULE, PAPER, LOSING = "#1f2328", "#57606a", "#d0d7de", "#ffffff", "#
 
 WIDTH = 920
 LABELS = 270
-GAP = 14
+GAP = 26
 LINE = 11  # between two marks of a row
 PAD = 9  # above and below the marks of a row
+LOWEST = 34  # a row: its title may take two lines
 TEXT = 12
 
 
@@ -113,10 +114,12 @@ class Axis:
 
     @classmethod
     def around(cls, ratios: Iterable[Ratio]) -> Axis:
-        ends = [end for ratio in ratios for end in (ratio.low, ratio.high)]
+        # By the medians: one bad round must not press all the others together. A spread that leaves the panel
+        # ends at its edge.
+        medians = [ratio.median for ratio in ratios]
         # At least from a half to two, so that 1 is never at the edge.
-        low = min(-1, math.floor(math.log2(max(min(ends), 1 / 64))))
-        return cls(low, max(1, math.ceil(math.log2(min(max(ends), 1024)))))
+        low = min(-1, math.floor(math.log2(max(min(medians), 1 / 64)) - 0.25))
+        return cls(low, max(1, math.ceil(math.log2(min(max(medians), 1024)) + 0.25)))
 
     def place(self, value: float, left: float, right: float) -> float:
         share = (math.log2(max(value, 1e-9)) - self.low) / (self.high - self.low)
@@ -161,7 +164,8 @@ def _rows(
     y = top
     for row in rows:
         shown = [peer for peer in styles if any(peer in ratios for ratios in row.ratios.values())]
-        height = LINE * max(len(shown), 1) + PAD
+        height = max(LINE * len(shown) + PAD, LOWEST)
+        first = y + (height - LINE * (len(shown) - 1)) / 2
         parts.append(f'<path d="M12 {y}H{WIDTH - 12}" stroke="{RULE}" stroke-width="0.7"/>')
         parts += _label(row.title, y + height / 2)
         for index, interpreter in enumerate(interpreters):
@@ -169,8 +173,8 @@ def _rows(
             for line, peer in enumerate(shown):
                 ratio = row.ratios.get(interpreter, {}).get(peer)
                 if ratio:
-                    middle = y + (PAD + LINE) / 2 + line * LINE
-                    parts.append(_mark(peer, ratio, axis, left, right, middle, styles[peer]))
+                    at = first + line * LINE
+                    parts.append(_mark(peer, ratio, axis, left, right, at, styles[peer]))
         y += height
     return parts, y
 

@@ -126,7 +126,7 @@ def table_of_ratios(results: Sequence[Result], pinned: bool) -> tuple[list[Row],
     rows: dict[str, Row] = {}
     interpreters: list[str] = []
     for result in results:
-        name = label(result["environment"])
+        name = f"CPython {label(result['environment'])}"
         for comparison in result["comparisons"]:
             if comparison["pinned"] != pinned:
                 continue
@@ -162,16 +162,21 @@ def _losses(results: Sequence[Result]) -> list[str]:
 def _losing(
     results: Sequence[Result], names: Sequence[str], wanted: Callable[[str], bool]
 ) -> list[list[str]]:
-    found: dict[tuple[str, str], dict[str, str]] = {}
+    found: dict[str, dict[str, dict[str, str]]] = {}
     for result in results:
         for comparison in result["comparisons"]:
             how = "" if comparison["pinned"] else " (not pinned)"
+            case = found.setdefault(f"{result['name']}: {comparison['title']}{how}", {})
             for peer, ratio in comparison["ratio"].items():
                 if wanted(peer) and ratio["median"] < 1:
-                    cells = found.setdefault((f"{result['name']}: {comparison['title']}{how}", peer), {})
                     emphasis = "**" if ratio["high"] < 1 else ""
+                    cells = case.setdefault(peer, {})
                     cells[label(result["environment"])] = f"{emphasis}{ratio['median']:.2f}{emphasis}"
-    return [[case, peer, *(cells.get(name, "") for name in names)] for (case, peer), cells in found.items()]
+    return [
+        [case, peer, *(cells.get(name, "") for name in names)]
+        for case, peers in found.items()
+        for peer, cells in peers.items()
+    ]
 
 
 def _markdown_table(head: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
