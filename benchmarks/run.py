@@ -40,7 +40,9 @@ BASES = ["crossing", "local"]
 PYTHONS = {"python3.13": SCRIPTS, "python3.14": SCRIPTS, "python3.15": BASES, "python3.13t": BASES}
 
 QUICK = ["--quick", "--rounds", "3", "--seconds", "0.002", "--modes", "pinned"]
-WHOLE = ["--rounds", "7"]
+WHOLE = ["--rounds", "7", "--seconds", "0.015"]
+#: Seconds for one script on one interpreter, which takes two minutes at most: longer means that it hangs.
+LIMIT = 1800
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -51,9 +53,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--python", action="append", metavar="COMMAND", help="interpreter; may be repeated")
     parser.add_argument("--quick", action="store_true", help="only to try that it works: coarse figures")
     parser.add_argument("--page", action="store_true", help="write the report of the last whole run again")
-    parser.add_argument("--rounds", type=int, default=9, help="rounds per comparison (default 9; of all: 7)")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds per comparison of a script (default 9)")
     parser.add_argument(
-        "--seconds", type=float, default=0.02, help="seconds per subject and round (default 0.02)"
+        "--seconds", type=float, default=0.02, help="per subject and round of a script (default 0.02)"
     )
     parser.add_argument(
         "--modes", choices=MODES, help="pinned to one core or not (default: as the script wants)"
@@ -83,6 +85,7 @@ def measure_with(command: str, arguments: list[str]) -> dict[str, Any]:
 
     Raises:
         subprocess.CalledProcessError: It failed, and has said why.
+        subprocess.TimeoutExpired: It took longer than LIMIT.
     """
     sources = [str(path) for path in sorted((HERE.parent / "packages").glob("*/src"))]
     inherited = os.environ.get("PYTHONPATH", "")
@@ -93,6 +96,7 @@ def measure_with(command: str, arguments: list[str]) -> dict[str, Any]:
         stdout=subprocess.PIPE,
         check=True,
         text=True,
+        timeout=LIMIT,
     )
     result: dict[str, Any] = json.loads(done.stdout)
     return result
@@ -159,6 +163,8 @@ def run_all(options: argparse.Namespace) -> int:
             keep(measure_with(command, [script, *settings]), folder)
         except subprocess.CalledProcessError as error:
             failed.append(f"{script} on {command} (status {error.returncode})")
+        except subprocess.TimeoutExpired:
+            failed.append(f"{script} on {command} (not done after {LIMIT} s)")
         print(f"{time.monotonic() - started:.0f} s", flush=True)
     (folder / "run.json").write_text(json.dumps({"seconds": time.monotonic() - began}), encoding="utf-8")
     print(f"{(time.monotonic() - began) / 60:.1f} minutes; the figures are in {folder}")

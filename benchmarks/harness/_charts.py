@@ -35,6 +35,7 @@ class Row:
 
 #: Colours of Okabe and Ito, which people with any kind of colour vision can tell apart.
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555", "#a6761d")
+FAMILIAR = ("asgiref", "asgire", "anyio", "bare")
 SHAPES = ("circle", "square", "diamond", "triangle", "wedge")
 INK, MUTED, RULE, PAPER, LOSING = "#1f2328", "#57606a", "#d0d7de", "#ffffff", "#fbe9e7"
 
@@ -57,7 +58,7 @@ def chart(title: str, rows: Sequence[Row], interpreters: Sequence[str]) -> str:
     if not peers:
         raise ValueError(f"nothing to draw of {title!r}: {len(rows)} rows, no peer")
     axis = Axis.around(ratio for row in rows for ratios in row.ratios.values() for ratio in ratios.values())
-    styles = {peer: (COLOURS[i % len(COLOURS)], SHAPES[i % len(SHAPES)]) for i, peer in enumerate(peers)}
+    styles = _styles(peers)
     legend, top = _legend(styles)
     body, bottom = _rows(rows, interpreters, axis, styles, top + 34)
     panels = [
@@ -103,6 +104,14 @@ def _text(
 ) -> str:
     more = (' font-weight="600"' if bold else "") + (' text-anchor="middle"' if middle else "")
     return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{colour}"{more}>{escape(text)}</text>'
+
+
+def _styles(peers: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Colour and shape of each peer: the same in all charts for those that are in many of them."""
+    taken = [FAMILIAR.index(peer) for peer in peers if peer in FAMILIAR]
+    free = iter([number for number in range(len(peers) + len(FAMILIAR)) if number not in taken])
+    numbers = {peer: FAMILIAR.index(peer) if peer in FAMILIAR else next(free) for peer in peers}
+    return {peer: (COLOURS[n % len(COLOURS)], SHAPES[n % len(SHAPES)]) for peer, n in numbers.items()}
 
 
 @dataclass(frozen=True)
