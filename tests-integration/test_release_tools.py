@@ -264,6 +264,17 @@ def test_name_that_is_gone_is_named(tree: Tree) -> None:
     assert verdict.problems == ["the-lower 1.1.0 has 1 breaking change since 1.0.0: only 2.0.0 may"]
 
 
+def test_name_that_is_not_in_all_any_more_is_named(tree: Tree) -> None:
+    tree.add("the-upper", {"door": '__all__ = ["f"]\nfrom the_lower import f'}, ["the-lower >=1.0,<2"])
+    tree.commit("the-lower-v1.0.0", "the-upper-v1.0.0")
+    tree.write("the-lower", "__init__", '__version__ = "1.0.0"\n__all__ = []\nfrom ._f import f')
+    tree.write("the-upper", "door", "__all__ = []\nfrom the_lower import f")
+    for name, place in (("the-lower", "the_lower.f"), ("the-upper", "the_upper.door.f")):
+        verdict = judge(tree.root, name)
+        assert f"  {place}: Public object is not in __all__ any more" in verdict.lines
+        assert verdict.problems
+
+
 @pytest.mark.parametrize("now", ["def f(x, y=1, z=2): ...", "def _g(): ...\ndef f(x, y=1): ..."])
 def test_what_breaks_nobody_is_no_breaking_change(tree: Tree, now: str) -> None:
     tree.commit("the-lower-v1.0.0")

@@ -57,7 +57,28 @@ def breaking_changes(root: Path, name: str, version: Version) -> list[str]:
         old = _load(Path(folder), name)
         new = _load(root, name)
         found = [_sentence(breakage) for breakage in griffe.find_breaking_changes(old, new)]
+        found += _hidden(old, new)
     return [line for line in found if line.partition(":")[0].rpartition(".")[2] not in _IGNORED]
+
+
+def _hidden(old: griffe.Object | griffe.Alias, new: griffe.Object | griffe.Alias) -> list[str]:
+    """Names that are still there, but not in `__all__` any more: griffe looks for their objects alone."""
+    before, now = _exports(old), _exports(new)
+    return [
+        f"{module}.{name}: Public object is not in __all__ any more"
+        for module in before.keys() & now.keys()
+        for name in sorted(before[module] - now[module])
+        if name in (new[module.partition(".")[2]] if "." in module else new).members
+    ]
+
+
+def _exports(package: griffe.Object | griffe.Alias) -> dict[str, set[str]]:
+    modules = {package.path: package, **{module.path: module for module in package.modules.values()}}
+    return {
+        path: {str(getattr(name, "name", name)) for name in module.exports or ()}
+        for path, module in modules.items()
+        if not any(part.startswith("_") for part in path.split("."))
+    }
 
 
 def _load(root: Path, name: str) -> griffe.Object | griffe.Alias:

@@ -29,7 +29,7 @@ def main(names: list[str], root: Path = ROOT) -> int:
         except (InterfaceError, GitError) as error:
             print(f"{name}: {error}", file=sys.stderr)
             return 1
-        print(*verdict.lines, sep="\n")
+        print(*verdict.lines, sep="\n", flush=True)
         if verdict.problems:
             print(*verdict.problems, sep="\n", file=sys.stderr)
             status = 1

@@ -183,7 +183,7 @@ def check(name: str, version: str, work: Path) -> None:
     report(paper_problems(ROOT, name, version))
     package = PACKAGES[name]
     verdict = judge(ROOT, name)
-    print(*(f"        {line}" for line in verdict.lines), sep="\n")
+    print(*(f"        {line}" for line in verdict.lines), sep="\n", flush=True)
     report({"public interface against the last tag": verdict.problems})
     wheels = built(package, work)
     install_alone(package, wheels, work)
