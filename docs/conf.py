@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
+import re
+from pathlib import Path
 from typing import Any
+
+from sphinx.addnodes import pending_xref
+from sphinx.util.nodes import make_refnode
+
+HERE = Path(__file__).parent
 
 project = "asgi-bridge"
 author = "the authors of asgi-bridge"
@@ -10,8 +18,6 @@ copyright = "2026, the authors of asgi-bridge"  # noqa: A001 - the name that Sph
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "tests", "drawings"]
-# Pages that other parts of the tree write need not be there.
-suppress_warnings = ["toc.empty_glob"]
 nitpicky = True
 
 myst_enable_extensions = ["colon_fence", "deflist"]
@@ -43,19 +49,44 @@ _OURS = {"asgi_local", "asgi_sync", "asgi_server", "asgi_wsgi", "asgiref"}
 
 
 def _missing(app: Any, env: Any, node: Any, content: Any) -> Any:
-    """Leave a name without a link where there is nothing of ours to link to.
+    """Find our names without their modules; leave others, which type hints are full of, without a link.
 
-    Type hints name the standard library, type variables and what is for type checkers alone. But a role that asks
-    for one of our names in full has to find it.
+    But a role that asks for something of ours has to find it.
     """
     if node.get("refdomain") != "py":
         return None
     target = str(node.get("reftarget", ""))
+    domain = env.domains["py"]
+    found = {
+        (entry.docname, entry.node_id)
+        for name, entry in domain.objects.items()
+        if name.endswith(f".{target}") and not entry.aliased
+    }
+    if len(found) == 1:
+        docname, anchor = found.pop()
+        return make_refnode(app.builder, node["refdoc"], docname, anchor, content, target)
     module, dot, name = target.partition(".")
     is_ours = module in _OURS and bool(dot) and not any(part.startswith("_") for part in name.split("."))
     is_written = node.get("reftype") in {"func", "meth", "mod", "attr"}
     return None if is_ours or is_written else content
 
 
+def _leave_builtins_alone(app: Any, doctree: Any) -> None:
+    """Otherwise ``bytes`` would be taken for the key of that name in a WebSocket message."""
+    for node in list(doctree.findall(pending_xref)):
+        if node.get("refdomain") == "py" and hasattr(builtins, node.get("reftarget", "")):
+            node.replace_self(node.children)
+
+
+def _leave_out_empty_globs(app: Any, docname: str, source: list[str]) -> None:
+    """A page that a tool writes into the tree, such as that of the benchmarks, need not be there."""
+    if docname == "index":
+        source[0] = re.sub(
+            r"^\S+\*\n", lambda line: line[0] if [*HERE.glob(f"{line[0].strip()}.md")] else "", source[0], flags=re.M
+        )
+
+
 def setup(app: Any) -> None:
+    app.connect("source-read", _leave_out_empty_globs)
+    app.connect("doctree-read", _leave_builtins_alone)
     app.connect("missing-reference", _missing)

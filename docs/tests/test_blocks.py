@@ -42,10 +42,9 @@ def test_no_block_is_overlooked(page: Path) -> None:
 def test_the_guides_have_examples() -> None:
     with_examples = {page.relative_to(DOCS).as_posix() for page in PAGES}
     for folder in ("tutorials", "guides"):
-        missing = {
-            page.relative_to(DOCS).as_posix() for page in (DOCS / folder).glob("*.md") if page.stem != "index"
-        } - with_examples
-        assert not missing
+        pages = {page.relative_to(DOCS).as_posix() for page in (DOCS / folder).glob("*.md")}
+        # That one is the package's own page, and needs a Redis.
+        assert pages - with_examples <= {"guides/many-machines.md"}
 
 
 def test_a_block_that_fails_is_noticed(tmp_path: Path) -> None:

@@ -24,11 +24,12 @@ def files(folder: str | None, module: str) -> tuple[Path, ...]:
             for path in [ROOT / parent / folder / "tests" / module, ROOT / parent / folder / module]
             if path.is_file()
         )
-    return tuple([*ROOT.glob(f"packages/*/tests/{module}"), *ROOT.glob(f"tests-integration/{module}")])
+    places = ("packages/*/tests", "tests-integration", "docs/tests")
+    return tuple(path for place in places for path in ROOT.glob(f"{place}/{module}"))
 
 
 @cache
-def tests_of(path: Path) -> frozenset[str]:
+def functions_in(path: Path) -> frozenset[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return frozenset(
         node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
@@ -40,7 +41,7 @@ def test_the_tests_that_a_page_names_exist(page: Path) -> None:
     missing = []
     for named in NAMED.finditer(page.read_text(encoding="utf-8")):
         paths = files(named["folder"], named["module"])
-        if not paths or (named["test"] and not any(named["test"] in tests_of(path) for path in paths)):
+        if not paths or (named["test"] and not any(named["test"] in functions_in(path) for path in paths)):
             missing.append(named[0])
     assert not missing
 
@@ -53,5 +54,12 @@ def test_the_pages_that_promise_something_name_tests() -> None:
 def test_a_missing_test_is_noticed() -> None:
     assert not files(None, "test_that_is_not_there.py")
     (path,) = files("asgi-sync", "test_no_hangs.py")
-    assert "test_a_real_deadlock_is_told" in tests_of(path)
-    assert "test_that_is_not_there" not in tests_of(path)
+    assert "test_a_real_deadlock_is_told" in functions_in(path)
+    assert "test_that_is_not_there" not in functions_in(path)
+
+
+def test_the_modules_that_the_code_map_names_exist() -> None:
+    text = (DOCS / "design" / "house.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(_[a-z]+(?:_[a-z]+)*)`", text)) - {"_modules"}
+    assert len(named) > 50
+    assert not {name for name in named if not [*ROOT.glob(f"packages/*/src/*/{name}.py")]}
