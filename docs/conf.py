@@ -71,19 +71,21 @@ def _missing(app: Any, env: Any, node: Any, content: Any) -> Any:
     return None if is_ours or is_written else content
 
 
-def _leave_builtins_alone(app: Any, doctree: Any) -> None:
+def _leave_builtins_alone(_: Any, doctree: Any) -> None:
     """Otherwise ``bytes`` would be taken for the key of that name in a WebSocket message."""
     for node in list(doctree.findall(pending_xref)):
         if node.get("refdomain") == "py" and hasattr(builtins, node.get("reftarget", "")):
             node.replace_self(node.children)
 
 
-def _leave_out_empty_globs(app: Any, docname: str, source: list[str]) -> None:
+def _leave_out_empty_globs(_: Any, docname: str, source: list[str]) -> None:
     """A page that a tool writes into the tree, such as that of the benchmarks, need not be there."""
     if docname == "index":
-        source[0] = re.sub(
-            r"^\S+\*\n", lambda line: line[0] if [*HERE.glob(f"{line[0].strip()}.md")] else "", source[0], flags=re.M
-        )
+
+        def keep(line: re.Match[str]) -> str:
+            return line[0] if [*HERE.glob(f"{line[0].strip()}.md")] else ""
+
+        source[0] = re.sub(r"^\S+\*\n", keep, source[0], flags=re.MULTILINE)
 
 
 def setup(app: Any) -> None:

@@ -17,7 +17,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 BLOCK = re.compile(
-    r"^```python\n(?P<code>.*?)^```$(?:\n\nOutput:\n\n```text\n(?P<output>.*?)^```$)?", re.MULTILINE | re.DOTALL
+    r"^```python\n(?P<code>.*?)^```$(?:\n\nOutput:\n\n```text\n(?P<output>.*?)^```$)?",
+    re.MULTILINE | re.DOTALL,
 )
 
 
@@ -26,8 +27,8 @@ def run(page: Path) -> int:
     module = types.ModuleType("__main__")
     namespace = vars(module)
     sys.modules["__main__"] = module  # for what looks functions up by name, as pickle does
-    count = 0
-    for count, block in enumerate(BLOCK.finditer(text), 1):
+    blocks = list(BLOCK.finditer(text))
+    for block in blocks:
         line = text.count("\n", 0, block.start("code"))
         tree = ast.increment_lineno(ast.parse(block["code"]), line)
         printed = io.StringIO()
@@ -40,7 +41,7 @@ def run(page: Path) -> int:
             result = value()
             if inspect.iscoroutine(result):
                 asyncio.run(result)
-    return count
+    return len(blocks)
 
 
 if __name__ == "__main__":
