@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sphinx.addnodes import pending_xref
+from sphinx.addnodes import desc, desc_signature, pending_xref
 from sphinx.util.nodes import make_refnode
 
 HERE = Path(__file__).parent
@@ -29,16 +29,18 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_theme_options = {"navigation_with_keys": True}
 html_show_sphinx = False
+highlight_language = "none"  # blocks in docstrings that are neither doctests nor say what they are
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
 
 # A name between single backticks in a docstring is a link if it is one of ours, and else plain code.
 default_role = "py:obj"
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_class_signature = "mixed"
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
@@ -78,6 +80,25 @@ def _leave_builtins_alone(_: Any, doctree: Any) -> None:
             node.replace_self(node.children)
 
 
+def _show_one_signature(_: Any, doctree: Any) -> None:
+    """Of a function's overloads show the last, the general one: the guide on typing tells of the others."""
+    for node in doctree.findall(desc):
+        if node["objtype"] == "function":
+            for signature in [child for child in node.children if isinstance(child, desc_signature)][:-1]:
+                kept = node.children[-2]  # before the description
+                kept["ids"] = [*dict.fromkeys([*signature["ids"], *kept["ids"]])]
+                node.remove(signature)
+
+
+def _leave_keys_out_of_contents(_: Any, doctree: Any) -> None:
+    """The contents beside the page of the types list the types, not each key of each of them."""
+    for node in doctree.findall(desc):
+        if node["objtype"] == "attribute":
+            for signature in node.findall(desc_signature):
+                if signature.get("module") == "asgi_server.typing":
+                    signature["_toc_name"] = ""
+
+
 def _leave_out_empty_globs(_: Any, docname: str, source: list[str]) -> None:
     """A page that a tool writes into the tree, such as that of the benchmarks, need not be there."""
     if docname == "index":
@@ -91,4 +112,8 @@ def _leave_out_empty_globs(_: Any, docname: str, source: list[str]) -> None:
 def setup(app: Any) -> None:
     app.connect("source-read", _leave_out_empty_globs)
     app.connect("doctree-read", _leave_builtins_alone)
+    app.connect("doctree-read", _show_one_signature)
+    app.connect(
+        "doctree-read", _leave_keys_out_of_contents, priority=100
+    )  # before the contents are collected
     app.connect("missing-reference", _missing)
