@@ -29,7 +29,9 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_theme_options = {"navigation_with_keys": True}
 html_show_sphinx = False
-highlight_language = "none"  # blocks in docstrings that are neither doctests nor say what they are
+highlight_language = (
+    "none"  # blocks in docstrings that are neither doctests nor say what they are
+)
 pygments_style = "friendly"
 pygments_dark_style = "monokai"
 
@@ -66,9 +68,15 @@ def _missing(app: Any, env: Any, node: Any, content: Any) -> Any:
     }
     if len(found) == 1:
         docname, anchor = found.pop()
-        return make_refnode(app.builder, node["refdoc"], docname, anchor, content, target)
+        return make_refnode(
+            app.builder, node["refdoc"], docname, anchor, content, target
+        )
     module, dot, name = target.partition(".")
-    is_ours = module in _OURS and bool(dot) and not any(part.startswith("_") for part in name.split("."))
+    is_ours = (
+        module in _OURS
+        and bool(dot)
+        and not any(part.startswith("_") for part in name.split("."))
+    )
     is_written = node.get("reftype") in {"func", "meth", "mod", "attr"}
     return None if is_ours or is_written else content
 
@@ -76,7 +84,9 @@ def _missing(app: Any, env: Any, node: Any, content: Any) -> Any:
 def _leave_builtins_alone(_: Any, doctree: Any) -> None:
     """Otherwise ``bytes`` would be taken for the key of that name in a WebSocket message."""
     for node in list(doctree.findall(pending_xref)):
-        if node.get("refdomain") == "py" and hasattr(builtins, node.get("reftarget", "")):
+        if node.get("refdomain") == "py" and hasattr(
+            builtins, node.get("reftarget", "")
+        ):
             node.replace_self(node.children)
 
 
@@ -84,7 +94,9 @@ def _show_one_signature(_: Any, doctree: Any) -> None:
     """Of a function's overloads show the last, the general one: the guide on typing tells of the others."""
     for node in doctree.findall(desc):
         if node["objtype"] == "function":
-            for signature in [child for child in node.children if isinstance(child, desc_signature)][:-1]:
+            for signature in [
+                child for child in node.children if isinstance(child, desc_signature)
+            ][:-1]:
                 kept = node.children[-2]  # before the description
                 kept["ids"] = [*dict.fromkeys([*signature["ids"], *kept["ids"]])]
                 node.remove(signature)

@@ -48,14 +48,19 @@ class Page(HTMLParser):
 
 def dead_links(site: Path) -> list[str]:
     """Links to what is not there, as "page: link"."""
-    pages = {path: Page(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
+    pages = {
+        path: Page(path.read_text(encoding="utf-8"))
+        for path in sorted(site.rglob("*.html"))
+    }
     dead = []
     for path, page in pages.items():
         for link in page.links:
             parts = urlsplit(link)
             if parts.scheme or parts.netloc:
                 continue
-            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            target = (
+                (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            )
             if target.is_dir():
                 target /= "index.html"
             fragment = unquote(parts.fragment)
@@ -71,7 +76,12 @@ def missing_names(site: Path) -> list[str]:
     """Public names that the reference does not have."""
     with (site / "objects.inv").open("rb") as stream:
         inventory = InventoryFile.load(stream, "", posixpath.join)
-    known = {name for kind, names in inventory.items() if kind.startswith("py:") for name in names}
+    known = {
+        name
+        for kind, names in inventory.items()
+        if kind.startswith("py:")
+        for name in names
+    }
     return [
         f"{module}.{name}"
         for module in MODULES
@@ -85,7 +95,10 @@ def unrendered(site: Path) -> list[str]:
     found = []
     for path in sorted(site.rglob("*.html")):
         text = re.sub(
-            r"<(pre|code|script|style).*?</\1>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL
+            r"<(pre|code|script|style).*?</\1>",
+            "",
+            path.read_text(encoding="utf-8"),
+            flags=re.DOTALL,
         )
         if re.search(r":(class|func|meth|exc):`|``\w|<p>(Args|Returns|Raises):", text):
             found.append(str(path.relative_to(site)))
@@ -99,7 +112,11 @@ def main() -> int:
         *(f"not in the reference: {each}" for each in missing_names(site)),
         *(f"shows markup: {each}" for each in unrendered(site)),
     ]
-    print(*problems or [f"{len([*site.rglob('*.html')])} pages, all links lead somewhere"], sep="\n")
+    print(
+        *problems
+        or [f"{len([*site.rglob('*.html')])} pages, all links lead somewhere"],
+        sep="\n",
+    )
     return bool(problems)
 
 

@@ -26,7 +26,9 @@ def run(page: Path) -> int:
     text = page.read_text(encoding="utf-8")
     module = types.ModuleType("__main__")
     namespace = vars(module)
-    sys.modules["__main__"] = module  # for what looks functions up by name, as pickle does
+    sys.modules["__main__"] = (
+        module  # for what looks functions up by name, as pickle does
+    )
     blocks = list(BLOCK.finditer(text))
     for block in blocks:
         line = text.count("\n", 0, block.start("code"))
@@ -35,9 +37,15 @@ def run(page: Path) -> int:
         with redirect_stdout(printed):
             exec(compile(tree, str(page), "exec", dont_inherit=True), namespace)
         if block["output"] is not None and printed.getvalue() != block["output"]:
-            raise AssertionError(f"{page}:{line + 1} prints\n{printed.getvalue()}and not\n{block['output']}")
+            raise AssertionError(
+                f"{page}:{line + 1} prints\n{printed.getvalue()}and not\n{block['output']}"
+            )
     for name, value in list(namespace.items()):
-        if name.startswith("test_") and inspect.isfunction(value) and not inspect.signature(value).parameters:
+        if (
+            name.startswith("test_")
+            and inspect.isfunction(value)
+            and not inspect.signature(value).parameters
+        ):
             result = value()
             if inspect.iscoroutine(result):
                 asyncio.run(result)

@@ -30,7 +30,9 @@ def test_the_blocks_of_a_page(page: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: str(page.relative_to(DOCS)))
+@pytest.mark.parametrize(
+    "page", sorted(DOCS.rglob("*.md")), ids=lambda page: str(page.relative_to(DOCS))
+)
 def test_no_block_is_overlooked(page: Path) -> None:
     # Indented, or with options after the name, it would be shown and not run.
     lines = page.read_text(encoding="utf-8").splitlines()
@@ -42,7 +44,9 @@ def test_no_block_is_overlooked(page: Path) -> None:
 def test_the_guides_have_examples() -> None:
     with_examples = {page.relative_to(DOCS).as_posix() for page in PAGES}
     for folder in ("tutorials", "guides"):
-        pages = {page.relative_to(DOCS).as_posix() for page in (DOCS / folder).glob("*.md")}
+        pages = {
+            page.relative_to(DOCS).as_posix() for page in (DOCS / folder).glob("*.md")
+        }
         # That one is the package's own page, and needs a Redis.
         assert pages - with_examples <= {"guides/many-machines.md"}
 
@@ -56,5 +60,7 @@ def test_a_block_that_fails_is_noticed(tmp_path: Path) -> None:
     ):
         page = tmp_path / "page.md"
         page.write_text(text, encoding="utf-8")
-        done = subprocess.run([sys.executable, str(runner), str(page)], capture_output=True, check=False)
+        done = subprocess.run(
+            [sys.executable, str(runner), str(page)], capture_output=True, check=False
+        )
         assert done.returncode == 1

@@ -11,8 +11,14 @@ import pytest
 
 DOCS = Path(__file__).parents[1]
 ROOT = DOCS.parent
-NAMED = re.compile(r"`(?:(?P<folder>[\w/.-]+)/)?(?P<module>test_\w+\.py)(?:::(?P<test>test_\w+))?`")
-PAGES = [page for page in sorted(DOCS.rglob("*.md")) if NAMED.search(page.read_text(encoding="utf-8"))]
+NAMED = re.compile(
+    r"`(?:(?P<folder>[\w/.-]+)/)?(?P<module>test_\w+\.py)(?:::(?P<test>test_\w+))?`"
+)
+PAGES = [
+    page
+    for page in sorted(DOCS.rglob("*.md"))
+    if NAMED.search(page.read_text(encoding="utf-8"))
+]
 
 
 @cache
@@ -21,7 +27,10 @@ def files(folder: str | None, module: str) -> tuple[Path, ...]:
         return tuple(
             path
             for parent in ("packages", ".")
-            for path in [ROOT / parent / folder / "tests" / module, ROOT / parent / folder / module]
+            for path in [
+                ROOT / parent / folder / "tests" / module,
+                ROOT / parent / folder / module,
+            ]
             if path.is_file()
         )
     places = ("packages/*/tests", "tests-integration", "docs/tests")
@@ -32,7 +41,9 @@ def files(folder: str | None, module: str) -> tuple[Path, ...]:
 def functions_in(path: Path) -> frozenset[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return frozenset(
-        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     )
 
 
@@ -41,7 +52,10 @@ def test_the_tests_that_a_page_names_exist(page: Path) -> None:
     missing = []
     for named in NAMED.finditer(page.read_text(encoding="utf-8")):
         paths = files(named["folder"], named["module"])
-        if not paths or (named["test"] and not any(named["test"] in functions_in(path) for path in paths)):
+        if not paths or (
+            named["test"]
+            and not any(named["test"] in functions_in(path) for path in paths)
+        ):
             missing.append(named[0])
     assert not missing
 
@@ -62,4 +76,6 @@ def test_the_modules_that_the_code_map_names_exist() -> None:
     text = (DOCS / "design" / "house.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(_[a-z]+(?:_[a-z]+)*)`", text)) - {"_modules"}
     assert len(named) > 50
-    assert not {name for name in named if not [*ROOT.glob(f"packages/*/src/*/{name}.py")]}
+    assert not {
+        name for name in named if not [*ROOT.glob(f"packages/*/src/*/{name}.py")]
+    }

@@ -16,7 +16,15 @@ def check(tmp_path: Path, code: str) -> subprocess.CompletedProcess[str]:
     module.write_text(code, encoding="utf-8")
     # In a folder of its own, so that no configuration but --strict counts.
     return subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "page.py"],
+        [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--strict",
+            "--cache-dir",
+            str(tmp_path / "cache"),
+            "page.py",
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -26,7 +34,9 @@ def check(tmp_path: Path, code: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_mypy_agrees_and_would_notice_a_mistake(tmp_path: Path) -> None:
-    code = "\n".join(block["code"] for block in BLOCK.finditer(PAGE.read_text(encoding="utf-8")))
+    code = "\n".join(
+        block["code"] for block in BLOCK.finditer(PAGE.read_text(encoding="utf-8"))
+    )
     done = check(tmp_path, code)
     assert done.returncode == 0, done.stdout
     done = check(tmp_path, code + "\nlength(4)\nrequest.usr = 'ada'\n")
