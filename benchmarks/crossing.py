@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from harness import Bench, Subject, load_peer, statement
 
 import asgi_sync
+import asgi_sync.instrumentation
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -188,6 +189,39 @@ def crossings(
     )
 
 
+def listened(subject: Subject) -> Subject:
+    """The same with a listener that does nothing."""
+
+    def listener(event: object) -> None: ...
+
+    def measure(n: int) -> float:
+        with asgi_sync.instrumentation.listening(listener):
+            return subject(n)
+
+    return measure
+
+
+def recorded(subject: Subject) -> Subject:
+    """The same while it is recorded."""
+
+    def measure(n: int) -> float:
+        with asgi_sync.record():
+            return subject(n)
+
+    return measure
+
+
+def observed(bench: Bench) -> None:
+    """What it costs to be seen. That nobody looks is what all other rows measure."""
+    to_thread = one_by_one(asgi_sync.sync_to_async(work), None)
+    to_loop = statement("call()", {"call": asgi_sync.async_to_sync(awork)})
+    for title, subject in (("sensitive call", to_thread), ("async_to_sync from a plain thread", to_loop)):
+        bench.compare(
+            f"{title}: seen by nobody, a listener, a recorder",
+            {"nobody": subject, "a listener": listened(subject), "a recorder": recorded(subject)},
+        )
+
+
 def run(bench: Bench) -> None:
     asgiref, asgire = load_peer("asgiref").sync, load_peer("asgire").sync
     bridges = {"asgi-sync": asgi_sync, "asgiref": asgiref, "asgire": asgire}
@@ -212,3 +246,4 @@ def run(bench: Bench) -> None:
             for name, bridge in bridges.items()
         }
         bench.compare(f"making a wrapper: {wrap}", subjects)
+    observed(bench)

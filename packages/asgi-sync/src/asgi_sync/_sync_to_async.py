@@ -16,6 +16,7 @@ from ._errors import DeadlockError
 from ._frame import loop_thread_executors
 from ._home import Home
 from ._lending import lend_later
+from ._listeners import Observed, listeners
 from ._marks import calls_coroutine, markcoroutinefunction
 from ._route import Reason, choose
 from ._scopes import (
@@ -100,6 +101,10 @@ class SyncToAsync(Generic[P, R]):
             RuntimeError: When a `ThreadSensitiveContext` with an executor is over, or the executor is shut down.
         """
         __traceback_hide__ = True
+        if listeners and not isinstance(self, Observed):
+            from ._observe import observed_sync_to_async  # which stands on this module
+
+            return await observed_sync_to_async(self, args, kwargs)  # type: ignore[no-any-return]  # R, by P
         loop = asyncio.get_running_loop()
         place = self._place(loop) if self._thread_sensitive else own_home(self._executor) or self._executor
         if self.context is not None:
@@ -220,3 +225,4 @@ class SyncToAsync(Generic[P, R]):
 
 
 _THREAD_HANDLER = vars(SyncToAsync)["thread_handler"]
+_CALL = vars(SyncToAsync)["__call__"]
