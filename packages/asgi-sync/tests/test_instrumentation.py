@@ -9,10 +9,9 @@ import functools
 import gc
 import logging
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -27,6 +26,9 @@ from asgi_sync import (
     sync_to_async,
 )
 from asgi_sync.instrumentation import CrossingFinished, CrossingStarted, Direction, Mode, Outcome, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator, Iterator
 
 #: Of other tests' threads nothing must be seen: each test takes the events of callables that it names.
 HERE = __name__
