@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 #: How long, in seconds, a test waits for something that takes milliseconds when it works.
-PATIENCE = float(os.environ.get("TEST_PATIENCE", "20"))
+PATIENCE = float(os.environ.get("TEST_PATIENCE", "60"))
 
 Job = Callable[..., Any] | Coroutine[Any, Any, Any]
 
@@ -30,6 +30,9 @@ faulthandler.dump_traceback_later({timeout}, exit=True)
 
 def pytest_configure(config: pytest.Config) -> None:
     """With TEST_LOOP=uvloop in the environment every loop that the tests make is uvloop's."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell's job in the background: the programs that are started here would ignore Ctrl-C as well.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.environ.get("TEST_LOOP") == "uvloop":
         import uvloop
 

@@ -34,6 +34,30 @@ def interrupt_at(*words: str) -> Callable[[subprocess.Popen[str]], None]:
     return interact
 
 
+def test_an_interrupt_in_the_instant_before_the_thread_falls_asleep_is_heard(run_program: RunProgram) -> None:
+    """The system call that the thread is about to make knows nothing of it; so does one that is simulated."""
+    out = run_program(
+        """
+        import asyncio, _thread
+        from asgi_sync import async_to_sync
+
+        async def main():
+            _thread.interrupt_main()
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                _thread.interrupt_main()
+                await asyncio.sleep(3600)
+
+        try:
+            async_to_sync(main)()
+        except KeyboardInterrupt:
+            print("interrupted")
+        """
+    )
+    assert out == "interrupted\n"
+
+
 #: The exit status of an interpreter that ends with an uncaught KeyboardInterrupt.
 INTERRUPTED = -signal.SIGINT
 

@@ -58,12 +58,12 @@ class AsyncToSync(Generic[P, R]):
         gives_awaitable: bool = True,
     ) -> None:
         called: Any = function_of(awaitable)
-        if asyncio.iscoroutine(called):
-            raise TypeError(
-                f"async_to_sync takes a function that returns an awaitable, not the coroutine {called!r}: "
-                "write async_to_sync(function)(arguments)"
-            )
         if gives_awaitable and not calls_coroutine(called):
+            if asyncio.iscoroutine(called):
+                raise TypeError(
+                    f"async_to_sync takes a function that returns an awaitable, not the coroutine {called!r}: "
+                    "write async_to_sync(function)(arguments)"
+                )
             # Only a warning: what returns an awaitable need not be marked.
             warnings.warn(
                 "async_to_sync was passed a non-async-marked callable", stacklevel=callers_stacklevel()

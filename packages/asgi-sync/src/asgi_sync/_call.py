@@ -148,6 +148,12 @@ class Call:
         """Take it back; `False` if a thread has begun it."""
         return self.begin()
 
+    def fail(self, error: BaseException) -> None:
+        """It will not be run. From any thread."""
+        if self.begin():
+            self.error = error
+            self.inbox.post(self)
+
     def release(self) -> None:
         """Nobody waits any more: break the cycles in which the call is."""
         self.frame = self.outer_frame = None
@@ -222,9 +228,6 @@ class HandledCall(Call):
     def submit_to(self, executor: Any) -> None:
         """Have a foreign executor run it; `None` stands for the loop's default one."""
         self.executor = executor
-        if executor is None:
-            # asyncio keeps its default executor where it can be used directly, at a third of the price.
-            executor = self.executor = getattr(self.loop, "_default_executor", None)
         if executor is None:
             job: Any = self.loop.run_in_executor(None, self._handler)
             self.executor = getattr(self.loop, "_default_executor", None)

@@ -24,6 +24,7 @@ from ._scopes import async_single_thread_context, executors, thread_sensitive_co
 from ._sync_to_async import _CALL as _CALL_SYNC
 from ._sync_to_async import _THREAD_HANDLER, SyncToAsync
 from ._thread_lane import Failure
+from ._thread_pools import can_enter
 from ._waiting import parent_loop
 from ._worker import own_home
 
@@ -159,7 +160,7 @@ class _ObservedSyncToAsync(Observed, SyncToAsync[Any, Any]):
             vars(self)["thread_handler"] = crossing.timed(handler)  # which looks at the callable
             return
         self.func = crossing.timed(self.func)
-        if type(place) is not Home:
+        if not (place is None or type(place) is Home or can_enter(place)):
             vars(self)["thread_handler"] = handler  # whose owner the executor looks at
 
     def _place(self, loop: asyncio.AbstractEventLoop) -> Any:

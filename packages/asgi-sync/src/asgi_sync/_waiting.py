@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 from ._frame import Start
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at whether the loop that a frame waits for still runs.
 LOOK_AT_LOOP = 0.5
+#: Seconds after which the main thread, idle in its wait, sees a signal that came in the instant before it fell asleep:
+#: CPython's lock waits hear only those that come while they sleep (none at all on Windows).
+HEED_SIGNALS = 0.5
 #: So many looks in a row must find it stopped. It may be about to run again, as between two `run_until_complete`.
 PATIENCE = 3
 
@@ -110,16 +114,24 @@ def wait(frame: Frame, timeout: float | None = None) -> bool:
 
     Without a timeout, in a loop of ours: its thread completes the frame in any case.
     """
-    serve_until = frame.home.serve_until
     try:
-        return serve_until(frame.is_done, timeout, frame)
+        if timeout is not None:
+            return frame.home.serve_until(frame.is_done, timeout, frame)
+        _wait_for_end(frame)
+        return True
     except BaseException as interrupt:
         # Work that is served raises nothing here: this is Ctrl-C, or what another signal's handler raised. As
         # asyncio.run does it: cancel, let the coroutine clean up, then raise. A second one goes through at once.
         frame.is_interrupted = True
         frame.request_cancel()
-        serve_until(frame.is_done, frame=frame)
+        _wait_for_end(frame)
         error = frame.error
         if error is not None and not isinstance(error, asyncio.CancelledError):
             interrupt.__context__ = error
         raise
+
+
+def _wait_for_end(frame: Frame) -> None:
+    timeout = HEED_SIGNALS if frame.home.thread is threading.main_thread() else None
+    while not frame.home.serve_until(frame.is_done, timeout, frame):
+        pass
