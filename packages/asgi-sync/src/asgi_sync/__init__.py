@@ -13,6 +13,7 @@ from ._portal import BlockingPortal
 from ._portals import process_portal, start_blocking_portal
 from ._proxy import AsyncProxy, SyncProxy, async_proxy, sync_proxy
 from ._recorder import RecordedCrossing, Recording, record
+from ._recording_middleware import RecordingMiddleware
 from ._scopes import AsyncSingleThreadContext, ThreadSensitiveContext
 from ._sync_context_managers import sync_to_async_context_manager
 from ._sync_iterators import sync_to_async_iterator
@@ -30,6 +31,7 @@ __all__ = [
     "DeadlockError",
     "RecordedCrossing",
     "Recording",
+    "RecordingMiddleware",
     "SyncProxy",
     "SyncToAsync",
     "TaskStatus",
