@@ -123,7 +123,11 @@ async def test_what_has_not_finished() -> None:
         task = asyncio.create_task(sync_to_async(holds)())
         await asyncio.to_thread(entered.wait, 20)
         (open_,) = [each for each in recording.crossings if each.name.endswith("holds")]
-        assert open_.outcome is None
+        assert open_.outcome is open_.ended is None
+        assert open_.began is not None  # that it runs is known all the same
+        assert open_.queued == open_.began - open_.started.time
+        assert open_.ran == open_.time - open_.began
+        assert open_.place is not None
     text = str(recording)
     leave.set()
     await task

@@ -11,11 +11,12 @@ import logging
 import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from ._events import CrossingFinished, CrossingStarted
+    from ._events import CrossingFinished, CrossingStarted, Place
 
 L = TypeVar("L")
 
@@ -38,6 +39,18 @@ class FinishedListener(Protocol):
 
 class CrossingListener(StartedListener, FinishedListener, Protocol):
     """An object that hears of both."""
+
+
+class Progress(Protocol):
+    """How far a crossing has come that has not finished."""
+
+    place: Place | None
+    began: float | None
+    ended: float | None
+
+
+#: By the number of the crossing.
+in_progress: WeakValueDictionary[int, Progress] = WeakValueDictionary()
 
 
 class Ears:

@@ -17,7 +17,7 @@ from ._async_to_sync import _MAIN_WRAP, AsyncToSync
 from ._events import CrossingFinished, CrossingStarted, Direction, Mode, Outcome, Place
 from ._frame import loop_thread_executors
 from ._home import Home
-from ._listeners import Observed, is_listening, listeners, tell
+from ._listeners import Observed, in_progress, is_listening, listeners, tell
 from ._names import executor_name, loop_name, name_of, place_here
 from ._route import Reason, choose
 from ._scopes import async_single_thread_context, executors, thread_sensitive_context
@@ -40,25 +40,26 @@ _current: ContextVar[int | None] = ContextVar("asgi_sync.crossing", default=None
 class Crossing:
     """One observed crossing: tells the listeners of it, and takes the time on the other side."""
 
-    _began: float | None = None
-    _ended: float | None = None
-    _place: Place | None = None
+    began: float | None = None
+    ended: float | None = None
+    place: Place | None = None
 
     def __init__(self, started: CrossingStarted) -> None:
         self._started = started
         # Those that hear of the start hear of the end.
         self._ears = tuple(listeners)
+        in_progress[started.id] = self
         for ears in self._ears:
             if ears.started is not None:
                 tell(ears.started, started)
 
     def finish(self, error: BaseException | None) -> None:
-        began, ended = self._began, self._ended
+        began, ended = self.began, self.ended
         event = CrossingFinished(
             started=self._started,
             outcome=self._outcome(error, began is not None and ended is None),
             error=error,
-            place=self._place,
+            place=self.place,
             began=began,
             ended=ended,
             time=time.perf_counter(),
@@ -83,14 +84,14 @@ class Crossing:
 
         def call(*args: Any, **kwargs: Any) -> Any:
             __traceback_hide__ = True
-            self._place = place_here()
+            self.place = place_here()
             # In a context of its own (`context=`) the crossing is not known yet.
             token = None if _current.get() == self._started.id else _current.set(self._started.id)
-            self._began = time.perf_counter()
+            self.began = time.perf_counter()
             try:
                 return func(*args, **kwargs)
             finally:
-                self._ended = time.perf_counter()
+                self.ended = time.perf_counter()
                 if token is not None:
                     _current.reset(token)
 
@@ -101,12 +102,12 @@ class Crossing:
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             __traceback_hide__ = True
-            self._place = place_here(asyncio.get_running_loop())
-            self._began = time.perf_counter()
+            self.place = place_here(asyncio.get_running_loop())
+            self.began = time.perf_counter()
             try:
                 return await func(*args, **kwargs)
             finally:
-                self._ended = time.perf_counter()
+                self.ended = time.perf_counter()
 
         return functools.update_wrapper(call, func, updated=())
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import _chrome_trace, _summary
-from ._listeners import register, unregister
+from ._listeners import in_progress, register, unregister
 
 if TYPE_CHECKING:
     import os
@@ -27,7 +27,8 @@ _inside: ContextVar[tuple[Recording, ...]] = ContextVar("asgi_sync.recordings", 
 class RecordedCrossing:
     """What a recording keeps of one crossing. Times are those of `time.perf_counter`, in seconds.
 
-    While the crossing has not finished, `outcome` is `None` and `time` that of the recording's end.
+    While the crossing has not finished, `outcome` is `None`, and `time` that of the look at it or of the
+    recording's end.
     """
 
     started: CrossingStarted
@@ -86,7 +87,10 @@ class Recording:
 
     def __exit__(self, *details: object) -> None:
         unregister(self)
-        self.ended = time.perf_counter()
+        with self._lock:
+            self.ended = now = time.perf_counter()
+            self._closed += self._unfinished(now)
+            self._open.clear()
         if self._token is not None:
             try:
                 _inside.reset(self._token)
@@ -114,8 +118,8 @@ class Recording:
         """As a listener: a crossing has finished."""
         error = None if event.error is None else type(event.error).__qualname__
         with self._lock:
-            # After the block it stays as it was.
-            if self.ended is None and self._open.pop(event.started.id, None) is not None:
+            # What is open at the end of the block stays so.
+            if self._open.pop(event.started.id, None) is not None:
                 self._closed.append(
                     RecordedCrossing(
                         event.started, event.outcome, error, event.place, event.began, event.ended, event.time
@@ -125,12 +129,21 @@ class Recording:
     @property
     def crossings(self) -> list[RecordedCrossing]:
         """What has been recorded until now, in the order in which it started."""
-        now = self.ended or time.perf_counter()
         with self._lock:
-            unfinished = [
-                RecordedCrossing(event, None, None, None, None, None, now) for event in self._open.values()
-            ]
-            return sorted([*self._closed, *unfinished], key=lambda each: each.started.id)
+            crossings = [*self._closed, *self._unfinished(time.perf_counter())]
+        return sorted(crossings, key=lambda each: each.started.id)
+
+    def _unfinished(self, now: float) -> list[RecordedCrossing]:
+        unfinished: list[RecordedCrossing] = []
+        for event in self._open.values():
+            progress = in_progress.get(event.id)
+            if progress is None:  # it has just finished, and we are told next
+                unfinished.append(RecordedCrossing(event, None, None, None, None, None, now))
+            else:
+                # The other way round than they are set, so that what is there is complete.
+                ended, began, place = progress.ended, progress.began, progress.place
+                unfinished.append(RecordedCrossing(event, None, None, place, began, ended, now))
+        return unfinished
 
     @property
     def seconds(self) -> float:

@@ -75,7 +75,7 @@ def critical_waits(crossings: Sequence[RecordedCrossing], at_least: float, limit
 
 def _is_sync(crossing: RecordedCrossing) -> bool:
     """Whether it occupied a thread. What runs in an event loop leaves it to others most of the time."""
-    return crossing.started.direction is Direction.SYNC_TO_ASYNC and crossing.place is not None
+    return crossing.started.direction is Direction.SYNC_TO_ASYNC and crossing.began is not None
 
 
 def _occupied(crossing: RecordedCrossing, crossings: Iterable[RecordedCrossing]) -> list[tuple[float, float]]:
