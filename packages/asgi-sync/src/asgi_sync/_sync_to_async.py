@@ -204,7 +204,7 @@ class SyncToAsync(Generic[P, R]):
             return place_of(place)
         if reason is _PROCESS:
             if self.deadlock_context.get(False):
-                raise DeadlockError("Single thread executor already being used, would deadlock")
+                raise DeadlockError(_stall.refusal(self.single_thread_executor))
             executor = self.single_thread_executor
             return own_home(executor) or executor
         return place

@@ -16,6 +16,7 @@ from ._listeners import (
     unregister,
 )
 from ._route import Reason
+from .lowlevel import set_stall_limit
 
 __all__ = [
     "CrossingFinished",
@@ -30,5 +31,6 @@ __all__ = [
     "StartedListener",
     "listening",
     "register",
+    "set_stall_limit",
     "unregister",
 ]
