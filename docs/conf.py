@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import importlib
 import re
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,45 @@ def _leave_out_empty_globs(_: Any, docname: str, source: list[str]) -> None:
         source[0] = re.sub(r"^\S+\*\n", keep, source[0], flags=re.MULTILINE)
 
 
+#: The pages whose names are written down one by one, in an order that makes sense to a reader.
+_REFERENCE = {
+    "reference/asgi-local": ["asgi_local"],
+    "reference/asgi-sync": ["asgi_sync"],
+    "reference/asgi-server": [
+        f"asgi_server.{name}"
+        for name in ("server", "testing", "compatibility", "redis_streams")
+    ],
+    "reference/asgi-wsgi": ["asgi_wsgi"],
+}
+
+
+def _add_what_is_not_written_down(_: Any, docname: str, source: list[str]) -> None:
+    """A public name that nobody has given a place yet comes last."""
+    more = []
+    for name in _REFERENCE.get(docname, []):
+        module = importlib.import_module(name)
+        for public in module.__all__:
+            if not re.search(rf":: {re.escape(name)}\.{public}\b", source[0]):
+                kind = getattr(module, public)
+                directive = (
+                    "autoexception"
+                    if isinstance(kind, type) and issubclass(kind, BaseException)
+                    else "autoclass"
+                    if isinstance(kind, type)
+                    else "autofunction"
+                    if callable(kind)
+                    else "autodata"
+                )
+                more.append(f".. {directive}:: {name}.{public}")
+    if more:
+        section = "\n".join(
+            ["## More", "", "```{eval-rst}", *more, "```", "", "## Changes"]
+        )
+        source[0] = source[0].replace("## Changes", section)
+
+
 def setup(app: Any) -> None:
+    app.connect("source-read", _add_what_is_not_written_down)
     app.connect("source-read", _leave_out_empty_globs)
     app.connect("doctree-read", _leave_builtins_alone)
     app.connect("doctree-read", _show_one_signature)
