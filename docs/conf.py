@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import importlib
+import inspect
+import pkgutil
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from sphinx.addnodes import desc, desc_signature, pending_xref
+from sphinx.errors import ExtensionError
 from sphinx.util.nodes import make_refnode
 
 HERE = Path(__file__).parent
@@ -159,7 +164,35 @@ def _add_what_is_not_written_down(_: Any, docname: str, source: list[str]) -> No
         source[0] = source[0].replace("## Changes", section)
 
 
+def _show_source(_: Any, docname: str, source: list[str]) -> None:
+    """Put the code of a function of a package where a page asks for it, whatever module it is in."""
+
+    def code(fence: re.Match[str]) -> str:
+        package = importlib.import_module(fence["package"])
+        owner, *path = fence["name"].split(".")
+        for info in pkgutil.iter_modules(package.__path__):
+            if info.name == "__main__":  # a program, not to be run here
+                continue
+            module = importlib.import_module(f"{package.__name__}.{info.name}")
+            found = vars(module).get(owner)
+            if getattr(found, "__module__", None) == module.__name__:
+                found = functools.reduce(getattr, path, found)
+                text = textwrap.dedent(inspect.getsource(found))
+                return f"From `{module.__name__}`:\n\n```python\n{text}```"
+        raise ExtensionError(
+            f"{docname}: there is no {fence['name']} in {package.__name__}"
+        )
+
+    source[0] = re.sub(
+        r"^```\{source-of\} (?P<package>\w+) (?P<name>[\w.]+)\n```",
+        code,
+        source[0],
+        flags=re.MULTILINE,
+    )
+
+
 def setup(app: Any) -> None:
+    app.connect("source-read", _show_source)
     app.connect("source-read", _add_what_is_not_written_down)
     app.connect("source-read", _leave_out_empty_globs)
     app.connect("doctree-read", _leave_builtins_alone)
