@@ -14,6 +14,7 @@ from typing import Any
 
 from sphinx.addnodes import desc, desc_signature, pending_xref
 from sphinx.errors import ExtensionError
+from sphinx.ext.napoleon.docstring import GoogleDocstring
 from sphinx.util.nodes import make_refnode
 
 HERE = Path(__file__).parent
@@ -189,6 +190,14 @@ def _show_source(_: Any, docname: str, source: list[str]) -> None:
         source[0],
         flags=re.MULTILINE,
     )
+
+
+def _keep_whole(docstring: Any) -> tuple[str, list[str]]:
+    """What napoleon makes of an attribute's docstring: it would take what is before a colon for a type."""
+    return "", docstring._consume_to_end()
+
+
+GoogleDocstring._consume_inline_attribute = _keep_whole  # type: ignore[method-assign]  # there is no setting
 
 
 def setup(app: Any) -> None:
