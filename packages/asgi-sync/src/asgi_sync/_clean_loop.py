@@ -9,6 +9,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ._inbox import inbox_of
 from ._stall import StallWatch
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def is_clean(loop: Any) -> bool:
         return False
     return (
         not has_callbacks(loop)
-        and len(loop._selector.get_map()) == 1  # the loop's own self-pipe
+        and len(loop._selector.get_map()) == 1 + inbox_of(loop).is_armed  # and the loop's own self-pipe
         and not loop._asyncgens
         and loop._default_executor is None
         and loop._exception_handler is None
