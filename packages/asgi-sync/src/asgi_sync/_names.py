@@ -51,11 +51,17 @@ def _inside(owner: Any) -> Any:
 
 
 def _carried(args: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]] | None:
-    """The first callable among the arguments, and its own arguments, which follow as a tuple."""
-    for index, each in enumerate(args):
+    """The first callable among the arguments, and its own arguments, which follow as a tuple.
+
+    A step has both in a list, which is empty as soon as it begins.
+    """
+    given: list[Any] = []
+    for each in args:
+        given += each if type(each) is list else [each]
+    for index, each in enumerate(given):
         if callable(each):
-            rest: Any = args[index + 1 :]
-            return each, rest[0] if rest and type(rest[0]) is tuple else rest
+            rest: Any = given[index + 1 :]
+            return each, rest[0] if rest and type(rest[0]) is tuple else tuple(rest)
     return None
 
 
