@@ -132,7 +132,6 @@ class BlockingPortal:
         ready: Future[Any] = Future()
         kwargs["task_status"] = TaskStatus(ready)
         future: Future[Any] = Future()
-        self._spawn(_call_and_await(func, args, kwargs), future)
 
         def ended(_: Future[Any]) -> None:
             # Without the task's exception: its frames lead to the task status, and that to `ready`.
@@ -141,6 +140,7 @@ class BlockingPortal:
 
         future.add_done_callback(ended)
         try:
+            self._spawn(_call_and_await(func, args, kwargs), future)
             value = self.call(_wait_for, ready)
         except BaseException:
             future.cancel()
@@ -175,8 +175,12 @@ class BlockingPortal:
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any], future: Future[Any]) -> None:
         context = carried_copy()
+        #: Whoever has it starts the coroutine or closes it.
+        claim = threading.Lock()
 
         def start() -> None:
+            if not claim.acquire(False):
+                return
             if future.cancelled():
                 coroutine.close()
                 return
@@ -208,7 +212,11 @@ class BlockingPortal:
                 self._host.check()
                 self._loop.call_soon_threadsafe(start)
         except BaseException:
-            coroutine.close()
+            # Ctrl-C may come in the moment after the task has begun.
+            if claim.acquire(False):
+                coroutine.close()
+            else:
+                future.cancel()
             raise
 
     def _stop(self) -> None:
