@@ -291,15 +291,16 @@ def test_without_abandoning_a_timeout_still_ends_as_a_timeout(in_thread: InThrea
     async def main() -> None:
         with Blocking() as work:
 
-            async def let_go() -> None:
-                await expired.wait()
+            async def let_go(timeout: asyncio.Timeout) -> None:
+                await until(work.entered)
+                timeout.reschedule(asyncio.get_running_loop().time())
+                while not timeout.expired():
+                    await asyncio.sleep(0)
                 work.release.set()
 
-            expired = asyncio.Event()
-            helper = asyncio.create_task(let_go())
-            asyncio.get_running_loop().call_later(0.05, expired.set)
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.01):
+                async with asyncio.timeout(None) as timeout:
+                    helper = asyncio.create_task(let_go(timeout))
                     await sync_to_async(work, abandon_on_cancel=False)()
             assert work.left.is_set()
             assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
