@@ -28,7 +28,7 @@ from ._scopes import (
 from ._shared_context import SharedContext
 from ._state import public_thread
 from ._worker import SensitiveExecutor, own_home
-from ._wrapping import adopt_metadata, bind, function_of
+from ._wrapping import adopt_metadata, bind, function_of, hide_annotations
 
 if TYPE_CHECKING:
     import threading
@@ -219,4 +219,5 @@ class SyncToAsync(Generic[P, R]):
             raise RuntimeError(f"{func!r} raised StopIteration") from stop
 
 
+hide_annotations(SyncToAsync)
 _THREAD_HANDLER = vars(SyncToAsync)["thread_handler"]
