@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from contextlib import asynccontextmanager
 
 import pytest
 
 from asgi_server.server import Observer, StatelessServer
+
+
+def pytest_configure():
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell's job in the background: the programs that are started here would ignore Ctrl-C as well.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Hub(StatelessServer):

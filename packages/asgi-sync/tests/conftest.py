@@ -10,7 +10,6 @@ import sys
 import textwrap
 import threading
 import traceback
-import warnings
 from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 
 #: How long, in seconds, a test waits for something that takes milliseconds when it works.
-PATIENCE = float(os.environ.get("TEST_PATIENCE", "40"))
+PATIENCE = float(os.environ.get("TEST_PATIENCE", "60"))
 
 Job = Callable[..., Any] | Coroutine[Any, Any, Any]
 
@@ -37,15 +36,20 @@ import logging
 logging.getLogger("asyncio").addFilter(lambda record: not record.getMessage().startswith("Executing "))
 """
 
+#: Put before it with TEST_LOOP=uvloop in the environment. Policies end in 3.16.
+WITH_UVLOOP = """\
+import asyncio, uvloop, warnings
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+"""
+IS_UVLOOP = os.environ.get("TEST_LOOP") == "uvloop"
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """With TEST_LOOP=uvloop in the environment every loop that the tests make is uvloop's."""
-    if os.environ.get("TEST_LOOP") == "uvloop":
-        import uvloop
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # policies end in 3.16
-            asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    if IS_UVLOOP:
+        exec(WITH_UVLOOP, {})
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -125,6 +129,8 @@ def run_program() -> Callable[..., str]:
         program = WATCHDOG.format(timeout=timeout) + textwrap.dedent(source)
         if "dev" in options:
             program = PATIENT_DEV_MODE + program
+        if IS_UVLOOP:
+            program = WITH_UVLOOP + program
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
         command = [sys.executable, "-W", "error", *options, "-c", program, *arguments]
         process = subprocess.Popen(

@@ -306,6 +306,31 @@ def test_a_callback_scheduled_at_the_end_still_runs(in_thread: InThread) -> None
     assert in_thread(main) == [1]
 
 
+def test_another_thread_may_schedule_in_a_loop_that_is_looked_into(in_thread: InThread) -> None:
+    """Between two looks at the callbacks that a call has left, another thread adds one."""
+
+    async def work() -> str:
+        loop = asyncio.get_running_loop()
+
+        class Callback:
+            """Gets another thread to run in the middle of the look, and does not end it."""
+
+            def __call__(self) -> None: ...
+
+            def __eq__(self, other: object) -> bool:
+                other_thread = threading.Thread(target=loop.call_soon_threadsafe, args=(int,))
+                other_thread.start()
+                other_thread.join()
+                return True
+
+            __hash__ = object.__hash__
+
+        loop.call_soon(Callback())
+        return "done"
+
+    assert in_thread(async_to_sync(work)) == "done"
+
+
 def test_an_async_generator_left_behind_is_closed_before_the_call_returns(in_thread: InThread) -> None:
     log: list[str] = []
     generators: list[Any] = []

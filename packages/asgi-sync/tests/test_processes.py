@@ -212,6 +212,30 @@ print('done')
 
 
 @needs_fork
+def test_a_fork_while_a_loops_own_lock_is_held(run_program: RunProgram) -> None:
+    """Another thread may be sending a call to the loop of a context, or a portal, at that moment."""
+    out = run_program(
+        CHILD
+        + """
+with AsyncSingleThreadContext() as context:
+    async_to_sync(aident)()
+    inherited = context._loop_thread
+    def child():
+        context.__exit__(None, None, None)  # closes nothing: the loop is the parent's
+        use_everything()
+    with inherited._lock:
+        another = threading.Thread(target=lambda: print(fork(child)))
+        another.start()
+        another.join(30)
+    async_to_sync(nested)()
+    assert context._loop_thread is inherited
+""",
+        options=FORKING,
+    )
+    assert out == "0\n"
+
+
+@needs_fork
 def test_multiprocessing_by_fork(run_program: RunProgram) -> None:
     """asgiref 3.13.0 hangs here (#194)."""
     out = run_program(

@@ -177,8 +177,8 @@ async def test_20000_repeats_cost_linear_time_when_they_are_allowed(adapt):
         return time.process_time() - began
 
     await seconds(100)
-    short = min([await seconds(4_000) for _ in range(5)])
-    long = min([await seconds(40_000) for _ in range(5)])
+    short = min([await seconds(2_000) for _ in range(3)])
+    long = min([await seconds(20_000) for _ in range(3)])
     assert long < 60 * short  # quadratic joining costs more than 100 times as much
 
 
@@ -329,6 +329,26 @@ async def test_wsgi_errors_goes_to_logging(adapt, caplog):
         await ask(adapt(app))
     records = [(r.name, r.levelname, r.getMessage()) for r in caplog.records]
     assert records == [("asgi_wsgi.errors", "ERROR", text) for text in ("one", "two", "unfinished")]
+
+
+async def test_what_a_log_handler_writes_to_wsgi_errors_is_logged(adapt, caplog):
+    """Flask's default handler writes there. CPython 3.13.4 and 3.13.5 drop records that come of a record."""
+    logger = logging.getLogger("asgi_wsgi_tests.application")
+
+    def app(environ, start_response):
+        handler = logging.StreamHandler(environ["wsgi.errors"])
+        logger.addHandler(handler)
+        try:
+            logger.error("first\nof two lines")
+            logger.error("second")
+        finally:
+            logger.removeHandler(handler)
+        environ["wsgi.errors"].write("third\nunfinished")
+        return hello(environ, start_response)
+
+    await ask(adapt(app))
+    lines = [record.getMessage() for record in caplog.records if record.name == "asgi_wsgi.errors"]
+    assert lines == ["first", "of two lines", "second", "third", "unfinished"]
 
 
 async def test_the_next_request_starts_with_a_fresh_environ(adapt):

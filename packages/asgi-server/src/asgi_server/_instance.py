@@ -86,16 +86,28 @@ class Instance(dict[str, Any]):
     async def receive(self) -> Any:
         """The application's ``receive``: its next message. To ask says that the last one is handled."""
         if self.working:
-            self.settle("handled")
+            self.working = False
+            if self.tracked:
+                self.settle("handled")
         inbox = self.inbox
-        while inbox.empty() or self.cancelled:
+        items = inbox._items
+        while not items or self.cancelled:
             if self.cancelled:
                 await self._refuse()
             if self.draining:
                 # Everything is handled: now it can go. The cancellation arrives at the wait below.
                 self.pool.cancel(self)
-            await inbox.wait_for_item(self.pool.loop)
-        item = inbox.pop()
+            waiter = inbox.waiter_for_item()
+            try:
+                # No timeout: an idle application waits as long as it lives. Not in a coroutine of the inbox's,
+                # which would take longer than all the rest of this.
+                await waiter
+            except BaseException:
+                inbox.abandon(waiter)
+                raise
+        item = items.popleft()
+        if inbox._putters:
+            inbox.wake_putter()
         self.working = self.has_received = True
         if type(item) is not Tracked:
             return item

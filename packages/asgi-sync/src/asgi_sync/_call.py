@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from _thread import allocate_lock
+from _thread import allocate_lock, get_ident
 from typing import TYPE_CHECKING, Any
 
 from asgi_local.lowlevel import CONTEXT_IS_INHERITED
@@ -14,6 +14,7 @@ from ._frame import Frame, waiting_frame
 from ._home import home_of_this_thread
 from ._inbox import inbox_of
 from ._state import process
+from ._thread_pools import default_executor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,6 +150,12 @@ class Call:
         """Take it back; `False` if a thread has begun it."""
         return self.begin()
 
+    def fail(self, error: BaseException) -> None:
+        """It will not be run. From any thread."""
+        if self.begin():
+            self.error = error
+            self.inbox.post(self)
+
     def release(self) -> None:
         """Nobody waits any more: break the cycles in which the call is."""
         self.frame = self.outer_frame = None
@@ -195,6 +202,8 @@ class HandledCall(Call):
 
     _handler: Any = None
     _job: Any = None
+    #: The thread that was lent and takes it from the executor.
+    _taker: int | None = None
 
     def prepare(self, thread_handler: Callable[..., Any], exc_info: Any) -> None:
         child = functools.partial(self.func, *self.args, **self.kwargs)
@@ -204,6 +213,12 @@ class HandledCall(Call):
     def run(self, home: Home) -> None:
         """Run it on one of our threads, which may be lent by a waiting frame if the executor is slower."""
         __traceback_hide__ = True
+        job = self._job
+        if job is not None:
+            # First of all: otherwise a thread of the executor that gets free meanwhile would run it, too.
+            self._taker = get_ident()
+            if not job.cancel():
+                return
         if not self.begin():
             return
         self.taken = True
@@ -211,9 +226,6 @@ class HandledCall(Call):
             self.result = self._handler()
         except BaseException as error:
             self.error = without_our_frames(error)
-        job = self._job
-        if job is not None:
-            job.cancel()
         self.inbox.post(self)
 
     def release(self) -> None:
@@ -224,11 +236,8 @@ class HandledCall(Call):
         """Have a foreign executor run it; `None` stands for the loop's default one."""
         self.executor = executor
         if executor is None:
-            # asyncio keeps its default executor where it can be used directly, at a third of the price.
-            executor = self.executor = getattr(self.loop, "_default_executor", None)
-        if executor is None:
             job: Any = self.loop.run_in_executor(None, self._handler)
-            self.executor = getattr(self.loop, "_default_executor", None)
+            self.executor = default_executor(self.loop)
         else:
             job = executor.submit(self._handler)
         self._job = job
@@ -237,25 +246,24 @@ class HandledCall(Call):
     def withdraw(self) -> bool:
         if not self.begin():
             return False
-        if self._job is not None:
-            self._job.cancel()
+        if self._job is not None and not self._job.cancel():
+            return False  # a handler runs it without asking us
+        self.settled = True
         return True
 
     def _job_done(self, job: Any) -> None:
-        """On the executor's thread, or on the loop's."""
-        if self.has_begun and self.taken:
-            return  # by a frame that lent its thread; the job was cancelled
-        if job.cancelled():
-            # By the executor's shutdown, or because the call was withdrawn.
-            self.error = asyncio.CancelledError()
-        else:
+        """On the executor's thread, on the loop's, or on that of whoever cancels the job."""
+        if not job.cancelled():
             error = job.exception()
             if error is None:
                 self.result = job.result()
             else:
                 self.error = without_our_frames(error)
                 del error  # its traceback may hold this frame
-        self.inbox.post(self)
+            self.inbox.post(self)
+        elif self._taker != get_ident():
+            # By the executor's shutdown; or because it was withdrawn, or taken after that, and so claimed already.
+            self.fail(asyncio.CancelledError())
 
     def _function_that_arrives(self) -> Callable[[Callable[[], Any]], Any]:
         def run_in_context(child: Callable[[], Any]) -> Any:

@@ -124,27 +124,35 @@ def sync_to_async(
     >>> asyncio.run(main())
     [3, 2, 1]
     """
-    options: Any = {
-        "thread_sensitive": thread_sensitive,
-        "executor": executor,
-        "context": context,
-        "abandon_on_cancel": abandon_on_cancel,
-    }
     check_size(max_buffer_size)
+    options = (thread_sensitive, executor, context, abandon_on_cancel)
     if func is None:
-        return functools.partial(_wrap_sync, max_buffer_size=max_buffer_size, options=options)
-    return _wrap_sync(func, max_buffer_size, options)
+        return functools.partial(_wrap_sync, options=options, max_buffer_size=max_buffer_size)
+    return _wrap_sync(func, options, max_buffer_size)
 
 
-def _wrap_sync(func: Any, max_buffer_size: int, options: Any) -> Any:
+def _wrap_sync(func: Any, options: Any, max_buffer_size: int) -> Any:
+    thread_sensitive, executor, context, abandon = options
     kind = kind_of(func)
     if kind is Kind.GENERATOR:
-        return GeneratorToAsync(func, max_buffer_size=max_buffer_size, **options)
+        return GeneratorToAsync(
+            func,
+            thread_sensitive=thread_sensitive,
+            executor=executor,
+            context=context,
+            abandon_on_cancel=abandon,
+            max_buffer_size=max_buffer_size,
+        )
     if max_buffer_size:
         raise TypeError(f"max_buffer_size is for generator functions, not for {func!r}")
-    if kind is Kind.CONTEXT_MANAGER:
-        return ContextManagerToAsync(func, **options)
-    return SyncToAsync(func, **options)
+    wrapper: Any = ContextManagerToAsync if kind is Kind.CONTEXT_MANAGER else SyncToAsync
+    return wrapper(
+        func,
+        thread_sensitive=thread_sensitive,
+        executor=executor,
+        context=context,
+        abandon_on_cancel=abandon,
+    )
 
 
 @overload
@@ -255,12 +263,17 @@ def _wrap_async(
 ) -> Any:
     host = host_of(portal)
     kind = kind_of(awaitable)
-    if force_new_loop and kind in (Kind.ASYNC_GENERATOR, Kind.ASYNC_CONTEXT_MANAGER):
-        raise TypeError(f"force_new_loop is for coroutine functions, not for {awaitable!r}: use a portal")
     if kind is Kind.ASYNC_GENERATOR:
+        _refuse_new_loop(awaitable, force_new_loop)
         return AsyncGeneratorToSync(awaitable, max_buffer_size=max_buffer_size, host=host)
     if max_buffer_size:
         raise TypeError(f"max_buffer_size is for async generator functions, not for {awaitable!r}")
     if kind is Kind.ASYNC_CONTEXT_MANAGER:
+        _refuse_new_loop(awaitable, force_new_loop)
         return AsyncContextManagerToSync(awaitable, host=host)
     return AsyncToSync(awaitable, force_new_loop, host=host)
+
+
+def _refuse_new_loop(awaitable: Any, force_new_loop: bool) -> None:
+    if force_new_loop:
+        raise TypeError(f"force_new_loop is for coroutine functions, not for {awaitable!r}: use a portal")

@@ -111,6 +111,9 @@ class SubmittedWork:
         self._args = args
         self._kwargs = kwargs
 
+    def __repr__(self) -> str:
+        return f"<{self._fn!r}, which was submitted to an executor>"
+
     def is_for(self, frame: object) -> bool:
         return False  # as far as can be told
 

@@ -7,6 +7,7 @@ import enum
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Generator
+from types import FunctionType
 from typing import Any, cast
 
 from ._wrapping import function_of
@@ -42,18 +43,27 @@ def is_async_generator(iterator: Any) -> bool:
 
 def kind_of(func: Any) -> Kind:
     """Tell by the function itself, under partials, methods and `__call__`; decorators may hide it."""
-    func = function_of(func)
-    while isinstance(func, functools.partial):
-        func = func.func
-    if not inspect.isroutine(func) and not inspect.isclass(func):
-        func = getattr(cast("Any", type(func)), "__call__", func)  # noqa: B004 - not a test whether it is callable
-    if inspect.isgeneratorfunction(func):
-        return Kind.GENERATOR
-    if inspect.isasyncgenfunction(func):
-        return Kind.ASYNC_GENERATOR
+    if type(func) is not FunctionType:
+        func = _function_under(func)
     code = getattr(func, "__code__", None)
+    if code is None:
+        return Kind.PLAIN
+    flags = code.co_flags
+    if flags & inspect.CO_GENERATOR:
+        return Kind.GENERATOR
+    if flags & inspect.CO_ASYNC_GENERATOR:
+        return Kind.ASYNC_GENERATOR
     if code is _CONTEXT_MANAGER:
         return Kind.CONTEXT_MANAGER
     if code is _ASYNC_CONTEXT_MANAGER:
         return Kind.ASYNC_CONTEXT_MANAGER
     return Kind.PLAIN
+
+
+def _function_under(func: Any) -> Any:
+    func = function_of(func)
+    while isinstance(func, functools.partial):
+        func = func.func
+    if not inspect.isroutine(func) and not inspect.isclass(func):
+        func = getattr(cast("Any", type(func)), "__call__", func)  # noqa: B004 - not a test whether it is callable
+    return func

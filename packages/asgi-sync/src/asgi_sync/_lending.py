@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import asyncio
 
-    from ._call import HandledCall
+    from ._call import Call
 
 #: Seconds that the executor has to begin a nested call before a waiting frame takes it.
 PATIENCE = 0.02
 
 
-def lend_later(call: HandledCall) -> None:
+def lend_later(call: Call) -> None:
     """If a frame further out occupies a thread of the call's executor, have it run the call, unless a thread is free.
 
     On the loop's thread.
@@ -30,11 +30,11 @@ def lend_later(call: HandledCall) -> None:
         frame = frame.outer_frame
 
 
-def _cancel_with(call: HandledCall, timer: asyncio.TimerHandle) -> None:
+def _cancel_with(call: Call, timer: asyncio.TimerHandle) -> None:
     call.future.add_done_callback(lambda _: timer.cancel())
 
 
-def _lend(call: HandledCall) -> None:
+def _lend(call: Call) -> None:
     frame = call.outer_frame
     while frame is not None and not call.has_begun:
         outer = frame.call

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import sys
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -37,6 +38,8 @@ def unmark(wrapper: object) -> None:
 
 def calls_coroutine(func: Any) -> bool:
     """Whether calling `func` gives a coroutine, as far as that can be told."""
+    if type(func) is FunctionType and not func.__dict__:
+        return bool(func.__code__.co_flags & inspect.CO_COROUTINE)  # nothing else could tell
     if iscoroutinefunction(func):
         return True
     # To call a class makes an instance, whatever calling that instance would do.

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import Context, ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asgi_local.lowlevel import depart
 
 from ._context import write_back
-
-if TYPE_CHECKING:
-    from typing import Self
 
 
 class _Turn:
@@ -34,13 +31,14 @@ _probe: ContextVar[Any] = ContextVar("asgi_sync.probe", default=None)
 
 
 class SharedContext:
-    """Take a turn with a context: `copy` is what to run in. An async context manager, on the loop's thread."""
+    """A turn with a context. On the loop's thread."""
 
     def __init__(self, context: Context, loop: asyncio.AbstractEventLoop) -> None:
         self._context = context
         self._key = (id(context), id(loop))
 
-    async def __aenter__(self) -> Self:
+    async def enter(self) -> Context:
+        """Wait for the turn; return the copy to run in."""
         held = _held.get()
         if any(context is self._context for context in held):
             raise RuntimeError(
@@ -53,18 +51,19 @@ class SharedContext:
         except BaseException:
             self._leave()
             raise
-        self.copy = self._context.copy()
-        self.copy.run(depart)
-        self.copy.run(_held.set, (*held, self._context))
-        self._baseline = self.copy.copy()
-        return self
+        self._copy = copy = self._context.copy()
+        copy.run(depart)
+        copy.run(_held.set, (*held, self._context))
+        self._baseline = copy.copy()
+        return copy
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    def leave(self) -> None:
+        """End the turn, with what the copy has set written back."""
         try:
             if self._is_current():
-                write_back(self.copy, self._baseline)
+                write_back(self._copy, self._baseline)
             else:
-                self._context.run(write_back, self.copy, self._baseline)
+                self._context.run(write_back, self._copy, self._baseline)
         finally:
             self._turn.lock.release()
             self._leave()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from asyncio import get_running_loop
 from contextvars import Context, ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 
@@ -16,6 +17,7 @@ from ._errors import DeadlockError
 from ._frame import loop_thread_executors
 from ._home import Home
 from ._lending import lend_later
+from ._listeners import Observed, listeners
 from ._marks import calls_coroutine, markcoroutinefunction
 from ._route import Reason, choose
 from ._scopes import (
@@ -26,7 +28,8 @@ from ._scopes import (
     thread_sensitive_context,
 )
 from ._shared_context import SharedContext
-from ._state import public_thread
+from ._state import public_thread, thread
+from ._thread_pools import can_enter, default_executor, enter
 from ._worker import SensitiveExecutor, own_home
 from ._wrapping import adopt_metadata, bind, function_of, hide_annotations
 
@@ -100,16 +103,95 @@ class SyncToAsync(Generic[P, R]):
             RuntimeError: When a `ThreadSensitiveContext` with an executor is over, or the executor is shut down.
         """
         __traceback_hide__ = True
-        loop = asyncio.get_running_loop()
-        place = self._place(loop) if self._thread_sensitive else own_home(self._executor) or self._executor
+        if listeners and not isinstance(self, Observed):
+            from ._observe import observed_sync_to_async  # which stands on this module
+
+            return await observed_sync_to_async(self, args, kwargs)  # type: ignore[no-any-return]  # R, by P
+        loop = get_running_loop()
+        shared: SharedContext | None = None
         if self.context is not None:
-            async with SharedContext(self.context, loop) as shared:
-                result: R = await self._cross(loop, place, shared.copy, args, kwargs)
-                return result
-        if not TRAVELS.get():
-            depart()  # once for a task: what a Local holds in it is to be seen on other threads
-        context = copy_context()
-        return await self._cross(loop, place, context, args, kwargs)  # type: ignore[no-any-return]  # R, by P
+            shared = SharedContext(self.context, loop)
+            context = await shared.enter()
+        else:
+            if not TRAVELS.get():
+                depart()  # once for a task: what a Local holds in it is to be seen on other threads
+            context = copy_context()
+        call: Call | None = None
+        try:
+            call = self._begin(loop, context, args, kwargs)
+            try:
+                await call.future
+            except asyncio.CancelledError as cancelled:
+                await call.outcome_after_cancel(cancelled, self._abandon_on_cancel)
+            if shared is None:
+                write_back(context, call.baseline)
+            if call.error is None:
+                return call.result  # type: ignore[no-any-return]  # R, by P
+            error = call.take_error()
+            assert error is not None
+            try:
+                raise error
+            finally:
+                del error
+        finally:
+            if shared is not None:
+                shared.leave()
+            # The traceback of what is raised holds this frame, which must hold nothing else: no loop, no thread.
+            if call is not None and call.settled:
+                call.release()
+            del call, context, loop, shared
+
+    def _begin(
+        self, loop: asyncio.AbstractEventLoop, context: Context, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Call:
+        """Hand the call over to the thread that will run it."""
+        place: Any
+        if self._thread_sensitive:
+            place = self._place(loop)
+        else:
+            place = self._executor
+            if place is None:
+                # asyncio keeps its default executor where it can be used directly, at a third of the price.
+                place = default_executor(loop)
+            place = own_home(place) or place
+        # Looked up at each call: whoever replaces the handler must be asked.
+        kind: Any = type(self)
+        if kind.thread_handler is _THREAD_HANDLER and "thread_handler" not in self.__dict__:
+            if type(place) is Home:
+                call = Call(loop, context, sys.exception(), self._thread_sensitive, self.func, args, kwargs)
+                if place is thread.home:
+                    call.run(place)  # in a loop that runs inside sync code on this very thread
+                else:
+                    self._queue(place, call)
+                return call
+            if can_enter(place):
+                call = Call(loop, context, sys.exception(), self._thread_sensitive, self.func, args, kwargs)
+                call.executor = place
+                if enter(place, call):
+                    lend_later(call)
+                    return call
+        return self._begin_classic(loop, place, context, args, kwargs)
+
+    def _begin_classic(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        place: Any,
+        context: Context,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Call:
+        """The same in asgiref's shape, for executors and handlers that are not this package's own."""
+        exc_info = sys.exc_info()
+        call = HandledCall(loop, context, exc_info[1], self._thread_sensitive, self.func, args, kwargs)
+        call.prepare(self.thread_handler, exc_info)
+        if type(place) is not Home:
+            call.submit_to(place)
+            lend_later(call)
+        elif place is thread.home:
+            call.run(place)
+        else:
+            self._queue(place, call)
+        return call
 
     def _place(self, loop: asyncio.AbstractEventLoop) -> Any:
         """The `Home` or foreign executor for a sensitive call, or `None` for the loop's default executor."""
@@ -122,62 +204,10 @@ class SyncToAsync(Generic[P, R]):
             return place_of(place)
         if reason is _PROCESS:
             if self.deadlock_context.get(False):
-                raise DeadlockError("Single thread executor already being used, would deadlock")
+                raise DeadlockError(_stall.refusal(self.single_thread_executor))
             executor = self.single_thread_executor
             return own_home(executor) or executor
         return place
-
-    async def _cross(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        place: Any,
-        context: Context,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> Any:
-        __traceback_hide__ = True
-        exc_info = sys.exc_info()
-        kind: Any = type(self)
-        call: Call | HandledCall
-        # Looked up at each call: whoever replaces the handler must be asked.
-        if (
-            type(place) is Home
-            and kind.thread_handler is _THREAD_HANDLER
-            and "thread_handler" not in vars(self)
-        ):
-            call = Call(loop, context, exc_info[1], self._thread_sensitive, self.func, args, kwargs)
-        else:
-            call = HandledCall(loop, context, exc_info[1], self._thread_sensitive, self.func, args, kwargs)
-            call.prepare(self.thread_handler, exc_info)
-        try:
-            if type(place) is not Home:
-                assert isinstance(call, HandledCall)
-                call.submit_to(place)
-                lend_later(call)
-            elif place.is_here:
-                # A loop that runs inside sync code on this very thread.
-                call.run(place)
-            else:
-                self._queue(place, call)
-            try:
-                await call.future
-            except asyncio.CancelledError as cancelled:
-                await call.outcome_after_cancel(cancelled, self._abandon_on_cancel)
-            if self.context is None:
-                write_back(call.context, call.baseline)
-            if call.error is None:
-                return call.result
-            error = call.take_error()
-            assert error is not None
-            try:
-                raise error
-            finally:
-                del error
-        finally:
-            # The traceback of what is raised holds this frame, which must hold nothing else: no loop, no thread.
-            if call.settled:
-                call.release()
-            del exc_info, call, context, loop, place
 
     def _queue(self, home: Home, call: Call) -> None:
         if home.running is not None:
@@ -221,3 +251,4 @@ class SyncToAsync(Generic[P, R]):
 
 hide_annotations(SyncToAsync)
 _THREAD_HANDLER = vars(SyncToAsync)["thread_handler"]
+_CALL = vars(SyncToAsync)["__call__"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import operator
 import sys
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ._marks import unmark
@@ -14,8 +16,9 @@ if TYPE_CHECKING:
 _PACKAGE = __name__.rpartition(".")[0]
 
 
-#: How many attributes `functools.update_wrapper` sets for a function that has none of its own.
-_PLAIN = len(functools.WRAPPER_ASSIGNMENTS) + 1
+#: The attributes that a wrapper takes over, which every function has.
+_NAMES = functools.WRAPPER_ASSIGNMENTS
+_get_metadata = operator.attrgetter(*_NAMES)
 
 
 def adopt_metadata(wrapper: Any, wrapped: Any) -> None:
@@ -23,12 +26,16 @@ def adopt_metadata(wrapper: Any, wrapped: Any) -> None:
 
     To be called before the wrapper sets attributes of its own, which a callable may happen to have too.
     """
+    attributes: dict[str, Any] = wrapper.__dict__
+    if type(wrapped) is FunctionType and not wrapped.__dict__:
+        # What update_wrapper does, at a fifth of its price: wrappers are often made anew for each call.
+        attributes.update(zip(_NAMES, _get_metadata(wrapped), strict=True))
+        attributes["__wrapped__"] = wrapped
+        return
     functools.update_wrapper(wrapper, wrapped)
     unmark(wrapper)
-    attributes: dict[str, Any] = wrapper.__dict__
-    if len(attributes) > _PLAIN:
-        for name in _hooks(wrapper.__class__) & attributes.keys():
-            del attributes[name]  # the callable's attribute would stand in for a hook of ours
+    for name in _hooks(wrapper.__class__) & attributes.keys():
+        del attributes[name]  # the callable's attribute would stand in for a hook of ours
     instance = getattr(wrapped, "__self__", None)
     if instance is not None:
         wrapper.__self__ = instance
