@@ -52,6 +52,8 @@ class LoopThread:
         self._used = False
         self._debug = False
         self._attributes = 0
+        # Its own reference: a finalizer at the end of the interpreter finds no globals any more.
+        self._process = process
         self._generation = process.generation
         self.thread = new_thread(self._serve, "asgi-sync-loop")
         if name is not None:
@@ -95,7 +97,7 @@ class LoopThread:
     @property
     def _is_inherited(self) -> bool:
         """Whether this is the child of a fork, where the thread is not. Some thread may have held the lock."""
-        return self._generation is not process.generation
+        return self._generation is not self._process.generation
 
     @property
     def can_be_replaced(self) -> bool:
