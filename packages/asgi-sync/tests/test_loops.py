@@ -22,7 +22,7 @@ async def running_loop() -> asyncio.AbstractEventLoop:
     return asyncio.get_running_loop()
 
 
-def becomes(condition: Callable[[], bool], within: float = 10) -> bool:
+def becomes(condition: Callable[[], bool], within: float = 40) -> bool:
     """Whether a condition comes true in time (seconds)."""
     end = time.monotonic() + within
     while time.monotonic() < end:
@@ -67,7 +67,7 @@ def test_two_plain_threads_do_not_share_a_loop(in_thread: InThread) -> None:
     together = threading.Barrier(2)
 
     async def work() -> asyncio.AbstractEventLoop:
-        together.wait(20)  # blocks its loop until the other one is there
+        together.wait(40)  # blocks its loop until the other one is there
         return asyncio.get_running_loop()
 
     def main() -> set[asyncio.AbstractEventLoop]:
@@ -75,7 +75,7 @@ def test_two_plain_threads_do_not_share_a_loop(in_thread: InThread) -> None:
         other = threading.Thread(target=lambda: loops.append(async_to_sync(work)()), daemon=True)
         other.start()
         loops.append(async_to_sync(work)())
-        other.join(20)
+        other.join(40)
         return set(loops)
 
     assert len(in_thread(main)) == 2
@@ -94,14 +94,14 @@ def test_a_kept_loop_is_closed_after_the_idle_time() -> None:
 
         def caller() -> None:
             loops.append(async_to_sync(running_loop)())
-            end.wait(30)
+            end.wait(40)
             loops.append(async_to_sync(running_loop)())
 
         thread = threading.Thread(target=caller, daemon=True)
         thread.start()
         assert becomes(lambda: bool(loops) and loops[0].is_closed())
         end.set()
-        thread.join(20)
+        thread.join(40)
         assert len(loops) == 2
     finally:
         lowlevel.set_worker_idle_time(10.0 if before is None else before)
@@ -521,7 +521,7 @@ def echo_port() -> Iterator[int]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield server.getsockname()[1]
-    thread.join(10)
+    thread.join(40)
 
 
 class PooledClient:
@@ -536,7 +536,7 @@ class PooledClient:
             self.streams = await asyncio.open_connection("127.0.0.1", self.port)
         reader, writer = self.streams
         writer.write(line)
-        return await asyncio.wait_for(reader.readline(), 5)
+        return await asyncio.wait_for(reader.readline(), 40)
 
     async def close(self) -> None:
         assert self.streams is not None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from contextvars import Context
 
     from ._home import Home
+    from ._inbox import Inbox
 
 
 class Tasks(list["asyncio.Task[Any]"]):
@@ -46,11 +47,11 @@ class Call:
     result: Any = None
     error: BaseException | None = None
     #: The loop knows that it has ended.
-    settled = False
+    settled: bool = False
     #: The task does not wait for it any more.
-    abandoned = False
+    abandoned: bool = False
     #: A thread of ours runs it: for `thread_handler`, which must not ask again.
-    taken = False
+    taken: bool = False
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class Call:
         self.loop = loop
         self.context = context
         #: The context as it was when the call began.
-        self.baseline = context.copy()
+        self.baseline: Context = context.copy()
         #: What the caller was handling.
         self.exception = exception
         self.sensitive = sensitive
@@ -74,8 +75,8 @@ class Call:
         self.func = func
         self.args = args
         self.kwargs = kwargs
-        self.future = loop.create_future()
-        self.inbox = inbox_of(loop)
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self.inbox: Inbox = inbox_of(loop)
         self._claim = allocate_lock()
 
     def __repr__(self) -> str:

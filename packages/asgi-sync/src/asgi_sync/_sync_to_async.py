@@ -17,6 +17,7 @@ from ._errors import DeadlockError
 from ._frame import loop_thread_executors
 from ._home import Home
 from ._lending import lend_later
+from ._listeners import Observed, listeners
 from ._marks import calls_coroutine, markcoroutinefunction
 from ._route import Reason, choose
 from ._scopes import (
@@ -102,6 +103,10 @@ class SyncToAsync(Generic[P, R]):
             RuntimeError: When a `ThreadSensitiveContext` with an executor is over, or the executor is shut down.
         """
         __traceback_hide__ = True
+        if listeners and not isinstance(self, Observed):
+            from ._observe import observed_sync_to_async  # which stands on this module
+
+            return await observed_sync_to_async(self, args, kwargs)  # type: ignore[no-any-return]  # R, by P
         loop = get_running_loop()
         shared: SharedContext | None = None
         if self.context is not None:
@@ -199,7 +204,7 @@ class SyncToAsync(Generic[P, R]):
             return place_of(place)
         if reason is _PROCESS:
             if self.deadlock_context.get(False):
-                raise DeadlockError("Single thread executor already being used, would deadlock")
+                raise DeadlockError(_stall.refusal(self.single_thread_executor))
             executor = self.single_thread_executor
             return own_home(executor) or executor
         return place
@@ -245,3 +250,4 @@ class SyncToAsync(Generic[P, R]):
 
 
 _THREAD_HANDLER = vars(SyncToAsync)["thread_handler"]
+_CALL = vars(SyncToAsync)["__call__"]
