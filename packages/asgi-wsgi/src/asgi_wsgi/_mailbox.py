@@ -29,7 +29,7 @@ class Mailbox:
         self._letters: deque[Callable[[], object]] = deque()
         self._called = False
         # Whether a timer of the loop looks after the queue of the pool. Only the loop touches it.
-        self.is_watching = False
+        self.is_watching: bool = False
 
     def post(self, callback: Callable[[], object]) -> None:
         """Have the loop run ``callback`` soon. From any thread.
