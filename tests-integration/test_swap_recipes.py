@@ -129,8 +129,10 @@ asgiref = {{ path = "{stand_in_wheel()}" }}
 
 @only_in_consumers
 def test_poetry_project(make: Callable[..., Environment], tmp_path: Path) -> None:
-    tool = Environment(tmp_path / "tool")
+    tool = Environment(tmp_path / "tool", pip=True)
     tool.uv("install", "poetry>=2")
+    # By its simple interface, which mirrors have: without a source poetry asks for another one.
+    index = tool.run("from pip._internal.models.index import PyPI; print(PyPI.simple_url)")
     ours = "\n".join(
         f'{wheel.name.split("-")[0].replace("_", "-")} = {{ path = "{wheel}" }}'
         for wheel in wheels().glob("*.whl")
@@ -152,7 +154,7 @@ package-mode = false
 
 [[tool.poetry.source]]
 name = "simple"
-url = "https://pypi.org/simple/"
+url = "{index}"
 priority = "primary"
 """)
     environment = make()
@@ -164,6 +166,36 @@ priority = "primary"
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert_swapped(environment)
+
+
+@only_in_consumers
+def test_pdm_project_with_an_override(make: Callable[..., Environment], tmp_path: Path) -> None:
+    tool = Environment(tmp_path / "tool")
+    # With the versions that it was released with: it does not keep up with all of its own dependencies.
+    tool.uv("install", "pdm[locked]")
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    (tmp_path / "pyproject.toml").write_text(f"""
+[project]
+name = "site"
+version = "1"
+requires-python = ">={version},<3.{sys.version_info[1] + 1}"
+dependencies = ["asgiref", "asgiref-meta", "channels", "django>=5.2,<6"]
+
+[tool.pdm]
+distribution = false
+
+[tool.pdm.resolution.overrides]
+asgiref = "{stand_in_wheel().as_uri()}"
+
+[[tool.pdm.source]]
+name = "wheels"
+type = "find_links"
+url = "{wheels().as_uri()}"
+""")
+    environment = make()  # pdm uses the .venv beside the project
+    run(tool.python.with_name("pdm"), "install", "--no-self", cwd=tmp_path)
+    assert_swapped(environment)
+    assert 'name = "asgiref-meta"' in (tmp_path / "pdm.lock").read_text()
 
 
 @only_in_consumers
