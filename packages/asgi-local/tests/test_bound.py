@@ -11,6 +11,8 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from asgi_local import Local, lowlevel
 from asgi_local._bound import Bound
@@ -65,8 +67,38 @@ def test_sync_code_sets_in_place_and_a_task_does_not() -> None:
 
 
 @bound
-def test_a_copy_of_the_context_is_noticed() -> None:
+def test_a_task_sets_in_place_as_well() -> None:
+    async def main() -> None:
+        local = Local()
+        local.x = 1
+        (first,) = sources()
+        assert type(first) is State
+        for number in range(100):
+            local.x = local.y = number
+            del local.y
+        assert sources()[0] is first, "each set made a new one, as if a copy of the context were there"
+        assert vars(local) == {"x": 99}
+
+        async def other() -> dict[str, Any]:
+            local.x = "other"
+            del local.z
+            return vars(local)
+
+        local.z = 1
+        task = asyncio.create_task(other())
+        local.x = "after"
+        seen = await asyncio.to_thread(vars, local)
+        assert await task == {"x": "other"}
+        assert seen == vars(local) == {"x": "after", "z": 1}
+
+    in_fresh(lambda: asyncio.run(main()))
+
+
+@pytest.mark.parametrize("travels", [False, True], ids=["stays", "travels"])
+def test_a_copy_of_the_context_is_noticed(travels: bool) -> None:
     def sync() -> None:
+        if travels:
+            depart()
         local = Local()
         local.x = local.y = 1
         copies = []
@@ -100,6 +132,59 @@ def test_a_copy_that_was_noticed_and_went_is_forgotten() -> None:
         assert held[0] is held[1] is held[2]
 
     in_fresh(sync)
+
+
+ContextSteps = st.lists(
+    st.tuples(
+        st.sampled_from(["set", "set", "delete", "copy", "drop", "write back", "other variable"]),
+        st.integers(0, 5),
+        st.sampled_from("abc"),
+        st.integers(0, 5),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=60)
+@given(ContextSteps, st.sampled_from(["stays", "travels", "in a task"]))
+def test_contexts_and_their_copies_are_apart(steps: list[tuple[str, int, str, int]], where: str) -> None:
+    """What is changed in place and what is copied first must not show."""
+    other: contextvars.ContextVar[int] = contextvars.ContextVar("other")
+    local = Local()
+    contexts = [(contextvars.Context(), dict[str, int]())]
+    if where == "travels":
+        contexts[0][0].run(depart)
+
+    async def play() -> None:
+        for action, index, name, number in steps:
+            context, model = contexts[index % len(contexts)]
+            if action == "set":
+                context.run(setattr, local, name, number)
+                model[name] = number
+            elif action == "delete" and name in model:
+                context.run(delattr, local, name)
+                del model[name]
+            elif action == "copy":
+                contexts.append((context.copy(), model.copy()))
+            elif action == "drop" and len(contexts) > 1:
+                del contexts[index % len(contexts)]
+            elif action == "write back":
+                target, changed = contexts[number % len(contexts)]
+                for var, value in context.items():
+                    target.run(var.set, value)
+                if any(var.name == "asgi_local" for var in context) and changed is not model:
+                    changed.clear()
+                    changed.update(model)
+            else:
+                context.run(other.set, number)
+            del context, model
+            assert [context.run(vars, local) for context, _ in contexts] == [model for _, model in contexts]
+
+    if where == "in a task":
+        asyncio.run(play())
+    else:
+        with pytest.raises(StopIteration):
+            play().send(None)
 
 
 def test_what_a_task_that_has_not_begun_will_see() -> None:
@@ -360,14 +445,21 @@ def test_values_go_with_their_thread() -> None:
     assert alive[0]() is None
 
 
-def test_a_variable_that_is_used_again_is_emptied_again() -> None:
+@pytest.mark.parametrize("travels", [False, True], ids=["stays", "travels"])
+def test_a_variable_that_is_used_again_is_emptied_again(travels: bool) -> None:
     """The second Local finds what the first one left in the same context, and must not be left out."""
-    for _ in range(5):
-        local = Local()
-        thing = local.x = Thing()
-        alive = weakref.ref(thing)
-        copy = contextvars.copy_context()
-        del local, thing
-        gc.collect()
-        assert alive() is None
-        del copy
+
+    def sync() -> None:
+        if travels:
+            depart()
+        for _ in range(5):
+            local = Local()
+            thing = local.x = Thing()
+            alive = weakref.ref(thing)
+            copy = contextvars.copy_context()
+            del local, thing
+            gc.collect()
+            assert alive() is None
+            del copy
+
+    in_fresh(sync)

@@ -22,7 +22,7 @@ async def running_loop() -> asyncio.AbstractEventLoop:
     return asyncio.get_running_loop()
 
 
-def becomes(condition: Callable[[], bool], within: float = 10) -> bool:
+def becomes(condition: Callable[[], bool], within: float = 40) -> bool:
     """Whether a condition comes true in time (seconds)."""
     end = time.monotonic() + within
     while time.monotonic() < end:
@@ -67,7 +67,7 @@ def test_two_plain_threads_do_not_share_a_loop(in_thread: InThread) -> None:
     together = threading.Barrier(2)
 
     async def work() -> asyncio.AbstractEventLoop:
-        together.wait(20)  # blocks its loop until the other one is there
+        together.wait(40)  # blocks its loop until the other one is there
         return asyncio.get_running_loop()
 
     def main() -> set[asyncio.AbstractEventLoop]:
@@ -75,7 +75,7 @@ def test_two_plain_threads_do_not_share_a_loop(in_thread: InThread) -> None:
         other = threading.Thread(target=lambda: loops.append(async_to_sync(work)()), daemon=True)
         other.start()
         loops.append(async_to_sync(work)())
-        other.join(20)
+        other.join(40)
         return set(loops)
 
     assert len(in_thread(main)) == 2
@@ -94,14 +94,14 @@ def test_a_kept_loop_is_closed_after_the_idle_time() -> None:
 
         def caller() -> None:
             loops.append(async_to_sync(running_loop)())
-            end.wait(30)
+            end.wait(40)
             loops.append(async_to_sync(running_loop)())
 
         thread = threading.Thread(target=caller, daemon=True)
         thread.start()
         assert becomes(lambda: bool(loops) and loops[0].is_closed())
         end.set()
-        thread.join(20)
+        thread.join(40)
         assert len(loops) == 2
     finally:
         lowlevel.set_worker_idle_time(10.0 if before is None else before)
@@ -306,6 +306,31 @@ def test_a_callback_scheduled_at_the_end_still_runs(in_thread: InThread) -> None
     assert in_thread(main) == [1]
 
 
+def test_another_thread_may_schedule_in_a_loop_that_is_looked_into(in_thread: InThread) -> None:
+    """Between two looks at the callbacks that a call has left, another thread adds one."""
+
+    async def work() -> str:
+        loop = asyncio.get_running_loop()
+
+        class Callback:
+            """Gets another thread to run in the middle of the look, and does not end it."""
+
+            def __call__(self) -> None: ...
+
+            def __eq__(self, other: object) -> bool:
+                other_thread = threading.Thread(target=loop.call_soon_threadsafe, args=(int,))
+                other_thread.start()
+                other_thread.join()
+                return True
+
+            __hash__ = object.__hash__
+
+        loop.call_soon(Callback())
+        return "done"
+
+    assert in_thread(async_to_sync(work)) == "done"
+
+
 def test_an_async_generator_left_behind_is_closed_before_the_call_returns(in_thread: InThread) -> None:
     log: list[str] = []
     generators: list[Any] = []
@@ -496,7 +521,7 @@ def echo_port() -> Iterator[int]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield server.getsockname()[1]
-    thread.join(10)
+    thread.join(40)
 
 
 class PooledClient:
@@ -511,7 +536,7 @@ class PooledClient:
             self.streams = await asyncio.open_connection("127.0.0.1", self.port)
         reader, writer = self.streams
         writer.write(line)
-        return await asyncio.wait_for(reader.readline(), 5)
+        return await asyncio.wait_for(reader.readline(), 40)
 
     async def close(self) -> None:
         assert self.streams is not None

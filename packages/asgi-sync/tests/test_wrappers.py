@@ -371,7 +371,7 @@ def test_an_executor_whose_future_is_cancelled_does_not_hang(in_thread: InThread
 
     async def main() -> str:
         pool = ThreadPoolExecutor(1)
-        pool.submit(release.wait, 20)
+        pool.submit(release.wait, 40)
         call = sync_to_async(ident, thread_sensitive=False, executor=pool)
         task = asyncio.create_task(call())
         await asyncio.sleep(0)
@@ -379,7 +379,7 @@ def test_an_executor_whose_future_is_cancelled_does_not_hang(in_thread: InThread
         pool.shutdown(wait=False, cancel_futures=True)
         release.set()
         try:
-            await asyncio.wait_for(task, 10)
+            await asyncio.wait_for(task, 40)
         except (asyncio.CancelledError, concurrent.futures.CancelledError):
             return "told"
         return "ran"

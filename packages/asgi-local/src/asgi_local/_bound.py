@@ -31,7 +31,7 @@ _has_bound: ContextVar[bool] = ContextVar("asgi_local.has_bound", default=False)
 
 
 class Bound(threading.local, Local):  # type: ignore[misc]  # final is for users
-    """What one thread set in sync code, in one context. Any other thread finds it empty.
+    """What one thread set in sync code, in one context. Any other thread finds it empty, and leaves it so.
 
     A context holds it as ``MethodType(getattr, bound)``, one such method for each set. Contexts are
     copied without any notice to us, but a copy holds the same method: as long as the method is in no other
@@ -121,6 +121,6 @@ def depart() -> None:
             if type(reader) is MethodType and type(reader.__self__) is Bound:
                 bound: Any = reader.__self__
                 values = bound.__dict__
-                if bound.__asgi_local_home__ is values:
+                if values:
                     var.set(bound.__asgi_local_travel__(values))
     TRAVELS.set(True)

@@ -15,7 +15,6 @@ from functools import partial
 from sys import getrefcount
 from types import MethodType
 from typing import TYPE_CHECKING, Any
-from weakref import ref
 
 from ._base import RESERVED, Local, check_name, kinds, missing, plain_getattr
 from ._bound import ONLY_MINE, TRAVELS, bind
@@ -79,13 +78,19 @@ def _build() -> tuple[Cell, dict[str, Any]]:
     cell = _cells.borrow()
     get = cell.var.get
     put = cell.var.set
-    states = cell.states
 
     def travelling(values: dict[str, Any]) -> Callable[[str], Any]:
         state = State(values)
         state.__missing__ = look_further
         cell.track(state)
         return state.__getitem__
+
+    def copy_of(held: dict[str, Any]) -> dict[str, Any]:
+        """Put into the context a state with the same values, which is in no other one."""
+        reader: Any = travelling(held)
+        put(reader)
+        state: dict[str, Any] = reader.__self__
+        return state
 
     def hold(values: dict[str, Any]) -> None:
         """Put *values* into the context, where nothing that travels was before."""
@@ -101,9 +106,10 @@ def _build() -> tuple[Cell, dict[str, Any]]:
             check_name(self, name)
         reader = get(None)
         if type(reader) is MethodType:
-            bound: Any = reader.__self__
+            bound = reader.__self__
             held = bound.__dict__
-            if bound.__asgi_local_home__ is held and running_loop() is None:
+            # There is something only on the thread that made the Bound.
+            if held and running_loop() is None:
                 # What changes is a new object in the context, always: asgi-sync looks for such. And with
                 # the new one in place, it shows whether a copy of the context holds the old one.
                 put(MethodType(getattr, bound))
@@ -114,14 +120,14 @@ def _build() -> tuple[Cell, dict[str, Any]]:
         elif reader is None:
             hold({name: value})
         else:
-            state = State(reader.__self__)
-            state[name] = value
-            state.__missing__ = look_further
-            # That is travelling(), without the calls.
-            states.append(ref(state))
-            if len(states) > cell.limit:
-                cell.forget_the_dead()
-            put(state.__getitem__)
+            state = reader.__self__
+            # One that is empty may be left from a Local that has gone, and nobody would empty it again.
+            if state:
+                put(state.__getitem__)
+                if getrefcount(reader) == ONLY_MINE:
+                    state[name] = value
+                    return
+            copy_of(state)[name] = value
 
     def delete_attribute(self: Local, name: str) -> None:
         reader = get(None)
@@ -129,9 +135,8 @@ def _build() -> tuple[Cell, dict[str, Any]]:
         if name not in held:
             missing(self, name)
         if type(reader) is MethodType:
-            bound: Any = reader.__self__
-            if bound.__asgi_local_home__ is held and running_loop() is None:
-                put(MethodType(getattr, bound))
+            if running_loop() is None:
+                put(MethodType(getattr, reader.__self__))
                 if getrefcount(reader) == ONLY_MINE:
                     del held[name]
                     return
@@ -139,9 +144,11 @@ def _build() -> tuple[Cell, dict[str, Any]]:
             del held[name]
             hold(held)
         else:
-            held = dict(held)
-            del held[name]
-            put(travelling(held))
+            state = held
+            put(state.__getitem__)
+            if getrefcount(reader) != ONLY_MINE:
+                state = copy_of(held)
+            del state[name]
 
     def values(_: Local) -> dict[str, Any]:
         reader = get(None)

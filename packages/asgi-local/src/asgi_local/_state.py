@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Held(dict[str, Any]):
-    """The attributes of one Local in one context. Never changed once a context holds it.
+    """The attributes of one Local in one context. Changed only while no other context can hold it.
 
     Contexts are copied without any notice to us, and the copies share what they hold. Copy-on-write is
     what keeps a task's changes from the task that started it.

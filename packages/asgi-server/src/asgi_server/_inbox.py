@@ -41,7 +41,7 @@ class Inbox:
     __slots__ = ("_getters", "_items", "_maxsize", "_putters", "owner")
 
     def __init__(self, owner: Instance, maxsize: int, items: Iterable[Any] = ()) -> None:
-        self.owner = owner
+        self.owner: Instance = owner
         self._maxsize = maxsize
         self._items: deque[Any] = deque(items)
         self._getters: list[asyncio.Future[None]] = []

@@ -54,27 +54,28 @@ class Instance(dict[str, Any]):
     )
 
     def __init__(self, pool: Pool, scope_id: Hashable, scope: Any, items: Iterable[Any]) -> None:
-        self.pool = pool
-        self.scope_id = scope_id
-        self.inbox = Inbox(self, pool.options.queue_maxsize, items)
+        self.pool: Pool = pool
+        self.scope_id: Hashable = scope_id
+        self.inbox: Inbox = Inbox(self, pool.options.queue_maxsize, items)
         self.task: asyncio.Future[Any] = pool.not_started
         self.gate: asyncio.Future[None] | None = None
         self.predecessor: Instance | None = None  # the instance of this scope that has to end first
         self.successor: Instance | None = None  # the instance of this scope that waits for this one's end
-        self.has_place = False  # is one of the max_applications that may run
-        self.leaves_place = False  # and will give it back
-        self.sending = 0  # sends that have not returned
-        self.working = False  # has a message in hand: received it and has not asked for the next
-        self.has_received = False
+        self.has_place: bool = False  # is one of the max_applications that may run
+        self.leaves_place: bool = False  # and will give it back
+        self.sending: int = 0  # sends that have not returned
+        self.working: bool = False  # has a message in hand: received it and has not asked for the next
+        self.has_received: bool = False
         self.tracked: list[Tracked] = []  # those in hand that somebody wants to hear about
-        self.draining = False  # no longer listed; handles what it has, then is cancelled
-        self.told = False  # its final event is in its inbox or was received
-        self.cancelled = False  # this pool has cancelled it
-        self.closed = False  # takes no more messages
-        self.ended = False  # its task is done and the books are closed
-        self.stuck = False  # ignored its cancellation
-        self.reason = ""  # why it had to leave
-        self.started_at = self.touched = time.monotonic()
+        self.draining: bool = False  # no longer listed; handles what it has, then is cancelled
+        self.told: bool = False  # its final event is in its inbox or was received
+        self.cancelled: bool = False  # this pool has cancelled it
+        self.closed: bool = False  # takes no more messages
+        self.ended: bool = False  # its task is done and the books are closed
+        self.stuck: bool = False  # ignored its cancellation
+        self.reason: str = ""  # why it had to leave
+        self.started_at: float = time.monotonic()
+        self.touched: float = self.started_at
         super().__init__(input_queue=self.inbox, future=self.task, scope=scope, last_used=time.time())
 
     @property

@@ -39,10 +39,10 @@ class Pool:
     def __init__(self, server: StatelessServer, options: Options) -> None:
         self.server = server
         self.options = options
-        self.roster = Roster(options.idle_timeout, self._idle)
-        self.reports = Reports(server)
-        self.leaving = Leaving()
-        self.calls = Calls(server)
+        self.roster: Roster = Roster(options.idle_timeout, self._idle)
+        self.reports: Reports = Reports(server)
+        self.leaving: Leaving = Leaving()
+        self.calls: Calls = Calls(server)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.draining = False  # shutting down: newcomers leave as soon as they have handled what they have
         self.closed = False  # nobody is called any more
@@ -57,7 +57,7 @@ class Pool:
             self._loop = loop
             self.roster.clear()
             self.leaving.clear()
-            self.places = Places(self)
+            self.places: Places = Places(self)
             # Stands in for the task of an instance during the moment before there is one.
             self.not_started: asyncio.Future[Any] = loop.create_future()
             self._grace = Deadlines(loop, self.options.eviction_grace, self._grace_over)

@@ -67,10 +67,10 @@ class RedisStreamsServer(StatelessServer):
         whole_number("prefetch", prefetch, minimum=1)
         whole_number("replies_maxlen", replies_maxlen, minimum=1)
         seconds("lease", lease, positive=True)
-        self.layout = layout or Layout()
+        self.layout: Layout = layout or Layout()
         self.group = group
-        self.name = name or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self.claimed = 0
+        self.name: str = name or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.claimed: int = 0
         """How many messages were taken over from another worker: only these can be served twice."""
         self._url = url
         self._prefetch = prefetch

@@ -115,7 +115,7 @@ class StatelessServer:
         self._pool = Pool(self, options)
         self._serving: Serving | None = None
         self._submissions = Submissions()
-        self.application_instances = self._pool.roster.instances
+        self.application_instances: dict[Hashable, Any] = self._pool.roster.instances
 
     ### What a subclass writes
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -28,17 +29,18 @@ class _Step(SyncToAsync[Any, Any]):
 
     def __init__(self, lane: ThreadLane, thread_sensitive: bool, abandon_on_cancel: bool) -> None:
         super().__init__(perform, thread_sensitive, abandon_on_cancel=abandon_on_cancel)
-        self._lane = lane
+        self._lane = weakref.ref(lane)  # which has the step: a cycle otherwise
 
     def _place(self, loop: asyncio.AbstractEventLoop) -> Any:
-        place = self._lane.place
+        lane: Any = self._lane()  # there: it makes this call
+        place = lane.place
         if not self._thread_sensitive:
             return place_that_is_there(place)
-        if place is None or (not self._lane.has_begun and isinstance(place, Home) and not place.is_open):
-            place = self._lane.place = super()._place(loop)
+        if place is None or (not lane.has_begun and isinstance(place, Home) and not place.is_open):
+            place = lane.place = super()._place(loop)
             if place is None:
                 # The loop's default executor is a pool: what is sensitive needs one thread.
-                place = self._lane.place = self._lane.borrow().home()
+                place = lane.place = lane.borrow().home()
         return place_that_is_there(place)
 
 
@@ -93,7 +95,10 @@ class ThreadLane:
             self._begin()
         if not self._sensitive:
             place_that_is_there(self.place)
-        result = await self._step(self, func, args)
+        # In a list that is emptied on the way: what is thrown would be in a cycle with the frames it goes through.
+        work = [func, args]
+        del args
+        result = await self._step(self, work)
         self._context.hand_out()
         if isinstance(result, Failure):
             error, result.error = result.error, None
@@ -177,13 +182,17 @@ class Failure:
         self.error: Any = error
 
 
-def perform(lane: ThreadLane, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+def perform(lane: ThreadLane, work: list[Any]) -> Any:
     """One step, on the thread, in a copy of its caller's context."""
     lane.has_begun = True
+    func, args = work
+    work.clear()
     try:
         return lane._context.run(copy_context(), func, *args)
     except BaseException as error:
         return Failure(without_our_frames(error))
+    finally:
+        del args
 
 
 def place_that_is_there(place: Any) -> Any:
