@@ -258,7 +258,23 @@ def test_the_way_there_without_removing_asgiref_first(make: Callable[..., Enviro
 
 
 @only_in_consumers
-def test_a_folder_or_index_that_has_the_stand_in_is_enough(make: Callable[..., Environment]) -> None:
+def test_a_private_index(make: Callable[..., Environment], tmp_path: Path) -> None:
+    """Beside the public one, as pip's --extra-index-url and uv's --index have it."""
+    for wheel in wheels().glob("*.whl"):
+        page = tmp_path / "simple" / wheel.name.split("-")[0].replace("_", "-") / "index.html"
+        page.parent.mkdir(parents=True)
+        page.write_text(f'<!DOCTYPE html><a href="{wheel.as_uri()}">{wheel.name}</a>\n')
+    index = (tmp_path / "simple").as_uri()
+    environment = make(pip=True)
+    environment.pip("install", "-q", "--extra-index-url", index, "asgiref-meta", *WANTED)
+    assert_swapped(environment)
+    environment.uv("uninstall", "asgiref", "asgiref-meta")
+    environment.uv("install", "--index", index, "asgiref-meta", "asgiref==3.13.0", *WANTED)
+    assert_swapped(environment)
+
+
+@only_in_consumers
+def test_a_folder_that_has_the_stand_in_is_enough(make: Callable[..., Environment]) -> None:
     """Its version is higher than that of the release whose interface it offers, so resolvers prefer it."""
     environment = make()
     environment.uv("install", "--find-links", wheels(), "asgiref-meta", "asgiref==3.13.0", *WANTED)
