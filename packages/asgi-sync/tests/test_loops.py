@@ -236,6 +236,30 @@ def test_a_task_left_behind_is_cancelled_before_the_call_returns(in_thread: InTh
     assert tasks[0].cancelled()
 
 
+def test_a_task_left_behind_that_waits_for_no_timer_is_cancelled(in_thread: InThread) -> None:
+    """Nothing but the task itself shows that the loop is not clean."""
+    log: list[str] = []
+
+    async def background() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            log.append("cleaned up")
+
+    async def work() -> None:
+        tasks.append(asyncio.create_task(background()))
+        await asyncio.sleep(0)
+
+    tasks: list[asyncio.Task[None]] = []
+
+    def main() -> list[str]:
+        async_to_sync(work)()
+        return list(log)
+
+    assert in_thread(main) == ["cleaned up"]
+    assert tasks[0].cancelled()
+
+
 def test_a_task_left_behind_by_a_call_that_failed_is_cancelled(in_thread: InThread) -> None:
     log: list[str] = []
 

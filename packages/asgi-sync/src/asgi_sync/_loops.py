@@ -50,6 +50,8 @@ class LoopThread:
         self._is_clean = False
         self._debug = False
         self._attributes = 0
+        # A finalizer at the interpreter's end finds no module globals any more.
+        self._process = process
         self._generation = process.generation
         self.thread: threading.Thread = new_thread(self._serve, "asgi-sync-loop")
         if name is not None:
@@ -92,7 +94,7 @@ class LoopThread:
     @property
     def _is_inherited(self) -> bool:
         """Whether this is the child of a fork, where the thread is not. Some thread may have held the lock."""
-        return self._generation is not process.generation
+        return self._generation is not self._process.generation
 
     @property
     def can_be_replaced(self) -> bool:

@@ -58,7 +58,7 @@ def _carried(args: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]] | None:
             return each.method, ()
         if callable(each):
             rest: Any = args[index + 1 :]
-            return each, rest[0] if rest and type(rest[0]) is tuple else rest
+            return each, rest[0] if rest and type(rest[0]) is tuple else tuple(rest)
     return None
 
 
