@@ -9,7 +9,9 @@ import asyncio
 import contextvars
 import importlib
 import queue
+import shutil
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from harness import Bench, Subject, load_peer, statement
 
 import asgi_sync
+import asgi_sync.instrumentation
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -188,6 +191,75 @@ def crossings(
     )
 
 
+def listened(subject: Subject) -> Subject:
+    """The same with a listener that does nothing."""
+
+    def listener(event: object) -> None: ...
+
+    def measure(n: int) -> float:
+        with asgi_sync.instrumentation.listening(listener):
+            return subject(n)
+
+    return measure
+
+
+def recorded(subject: Subject) -> Subject:
+    """The same while it is recorded."""
+
+    def measure(n: int) -> float:
+        with asgi_sync.record():
+            return subject(n)
+
+    return measure
+
+
+#: What a crossing does for those who want to be told of it, as long as there are none.
+LOOK = "if listeners and not isinstance(self, Observed):"
+
+
+def load_blind() -> ModuleType:
+    """Import a copy of asgi-sync that does not look whether there are listeners."""
+    name = "asgi_sync_blind"
+    source = Path(asgi_sync.__file__).parent
+    with tempfile.TemporaryDirectory() as folder:
+        copy = shutil.copytree(source, Path(folder) / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for module in ("_sync_to_async.py", "_async_to_sync.py"):
+            text = (copy / module).read_text(encoding="utf-8")
+            assert text.count(LOOK) == 1, "the look at the listeners is not where it was"
+            (copy / module).write_text(text.replace(LOOK, "if False:"), encoding="utf-8")
+        sys.path.insert(0, folder)
+        try:
+            return importlib.import_module(name)
+        finally:
+            sys.path.remove(folder)
+
+
+def observed(bench: Bench) -> None:
+    """What it costs to be seen, and that nobody listens, which is what all other rows measure."""
+    blind = load_blind()
+    bench.compare(
+        "sensitive call: looks for listeners, and does not",
+        {
+            "looks": one_by_one(asgi_sync.sync_to_async(work), None),
+            "does not": one_by_one(blind.sync_to_async(work), None),
+        },
+    )
+    bench.compare(
+        "async_to_sync from a plain thread: looks for listeners, and does not",
+        {
+            "looks": statement("call()", {"call": asgi_sync.async_to_sync(awork)}),
+            "does not": statement("call()", {"call": blind.async_to_sync(awork)}),
+        },
+    )
+    to_thread = one_by_one(asgi_sync.sync_to_async(work), None)
+    to_loop = statement("call()", {"call": asgi_sync.async_to_sync(awork)})
+    for title, subject in (("sensitive call", to_thread), ("async_to_sync from a plain thread", to_loop)):
+        bench.compare(
+            f"{title}: seen by nobody, a listener, a recorder",
+            {"nobody": subject, "a listener": listened(subject), "a recorder": recorded(subject)},
+        )
+
+
 def run(bench: Bench) -> None:
     asgiref, asgire = load_peer("asgiref").sync, load_peer("asgire").sync
     bridges = {"asgi-sync": asgi_sync, "asgiref": asgiref, "asgire": asgire}
@@ -212,3 +284,4 @@ def run(bench: Bench) -> None:
             for name, bridge in bridges.items()
         }
         bench.compare(f"making a wrapper: {wrap}", subjects)
+    observed(bench)

@@ -138,11 +138,18 @@ class Soak:
     done: Counter[str] = field(default_factory=Counter)
     samples: list[tuple[int, int, int]] = field(default_factory=list)
     unexpected: list[Any] = field(default_factory=list)
+    abandoned: int = 0
+    """Calls that were abandoned and raised then, which the loop was told of."""
+
+    def told(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """The loop's exception handler: what abandoned sync code raises comes here, by design."""
+        if isinstance(context.get("exception"), ExpectedError):
+            self.abandoned += 1
+        else:
+            self.unexpected.append(context)
 
     async def main(self) -> list[str]:
-        asyncio.get_running_loop().set_exception_handler(
-            lambda loop, context: self.unexpected.append(context)
-        )
+        asyncio.get_running_loop().set_exception_handler(self.told)
         end = time.monotonic() + self.seconds
         rng = random.Random(self.seed)
         workers = [
@@ -240,6 +247,7 @@ def main() -> int:
         time.sleep(0.05)
     print(f"afterwards: {threading.active_count()} threads ({before} before), {pending()} pending futures")
     print(", ".join(f"{count:,} {name}" for name, count in soak.done.most_common()))
+    print(f"{soak.abandoned:,} abandoned calls raised, and the loop's exception handler was told")
     if threading.active_count() > before + 1:
         wrong.append(f"threads stayed: {[thread.name for thread in threading.enumerate()]}")
     if pending():

@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness import Bench, Subject, coroutine, load_peer
-from harness._peers import PEERS, Peer
 
 from asgi_wsgi import WSGIMiddleware, WsgiToAsgi
 
@@ -23,10 +22,6 @@ if TYPE_CHECKING:
     Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 MODES = "both"
-
-PEERS.setdefault("starlette", Peer(("starlette==0.*",), ("starlette", "starlette.middleware.wsgi")))
-PEERS.setdefault("uvicorn", Peer(("uvicorn==0.*",), ("uvicorn", "uvicorn.middleware.wsgi")))
-PEERS.setdefault("hypercorn", Peer(("hypercorn==0.*",), ("hypercorn", "hypercorn.app_wrappers")))
 
 BLOCK = b"x" * 65536
 HEADERS = [

@@ -1,20 +1,21 @@
-"""A Django site, served by uvicorn and daphne, answers the same with asgiref and with asgiref-meta.
+"""A Django site, served by uvicorn and daphne, answers the same with asgiref and, swapped in, with asgiref-meta.
 
 Its requests pass sync and async middleware in both orders, and use the ORM, transactions, signals, streams
 and websockets. The figures that go with it are printed by `tox run -e consumers`.
 """
 
 import json
-from pathlib import Path
+import shutil
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from _environments import (
+    EVERYTHING,
     UPSTREAM,
     Environment,
     index_lacks,
     on_one_python,
-    only_in_consumers,
     run,
     stand_in_wheel,
     wheels,
@@ -22,35 +23,39 @@ from _environments import (
 
 from _packages import ROOT
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 DRIVE = ROOT / "tests-integration" / "django_site" / "drive.py"
 NEEDS = ("django>=5.2,<6", "channels", "daphne", "httpx", "uvicorn", "websockets")
+SERVERS = ("uvicorn", "daphne") if EVERYTHING else ("uvicorn",)
 TRACE = "async-innermost sync-below-async async-below-sync sync-outer"
 
 
-@pytest.fixture(scope="module")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Environment]:
-    if reason := index_lacks():
-        pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("site")
-    found = {name: Environment(folder / name) for name in ("asgiref", "asgiref-meta")}
-    found["asgiref"].uv("install", UPSTREAM, *NEEDS)
-    reference = f"asgiref @ {stand_in_wheel().as_uri()}"
-    found["asgiref-meta"].uv("install", "--find-links", wheels(), reference, *NEEDS)
-    return found
-
-
-def answers(environment: Environment, server: str, folder: Path) -> dict[str, Any]:
-    done = run(environment.python, "-W", "ignore", DRIVE, server, "0", cwd=folder)
+def answers(environment: Environment, server: str) -> dict[str, Any]:
+    done = run(environment.python, "-W", "ignore", DRIVE, server, "0", cwd=environment.folder)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
 
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[dict[str, Any], ...]]]:
+    """What each server answers, with asgiref and then, in the same environment, with asgiref-meta."""
+    if reason := index_lacks():
+        pytest.skip(reason)
+    environment = Environment(tmp_path_factory.mktemp("site") / "env")
+    environment.uv("install", UPSTREAM, *NEEDS)
+    theirs = [answers(environment, server) for server in SERVERS]
+    environment.uv("uninstall", "asgiref")
+    environment.uv("install", "--find-links", wheels(), f"asgiref @ {stand_in_wheel().as_uri()}")
+    assert environment.doctor()[0] == 0
+    ours = [answers(environment, server) for server in SERVERS]
+    yield dict(zip(SERVERS, zip(theirs, ours, strict=True), strict=True))
+    shutil.rmtree(environment.folder)
+
+
 @on_one_python
-@pytest.mark.parametrize("server", ["uvicorn", pytest.param("daphne", marks=only_in_consumers)])
-def test_same_answers(environments: dict[str, Environment], server: str, tmp_path: Path) -> None:
-    assert environments["asgiref-meta"].doctor()[0] == 0
-    theirs, ours = (answers(environment, server, tmp_path) for environment in environments.values())
+@pytest.mark.parametrize("server", SERVERS)
+def test_same_answers(both: dict[str, tuple[dict[str, Any], ...]], server: str) -> None:
+    theirs, ours = both[server]
     assert ours == theirs  # the number of crossings is the same, too
 
     http, websocket = ours["answers"]["http"], ours["answers"]["websocket"]

@@ -47,14 +47,21 @@ class Server:
             writer.close()
 
 
-@pytest.fixture
-def server():
+@pytest.fixture(scope="module")
+def running_server():
     """Runs in a portal of its own."""
     server = Server()
     with start_blocking_portal(name="server") as portal:
         server.url = portal.call(server.start)
         yield server
         portal.call(server.stop)
+
+
+@pytest.fixture
+def server(running_server):
+    """Counts afresh."""
+    running_server.connections = running_server.requests = 0
+    return running_server
 
 
 def test_a_hundred_sync_calls_over_one_connection(server):

@@ -1,15 +1,12 @@
-"""The rules of the house: who imports whom, what is public, what every package has."""
+"""The rules of the house: what is public, what every package has. (Who imports whom: test_architecture.py.)"""
 
-import ast
 import importlib
 import re
 import subprocess
 import sys
-import tomllib
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from _imports import public_modules, sources
 
 from _packages import PACKAGES, ROOT, Package
 
@@ -18,68 +15,7 @@ packages = pytest.mark.parametrize("package", PACKAGES.values(), ids=PACKAGES.ke
 OWNERS = {package.module: package.name for package in PACKAGES.values()}
 
 
-def sources(package: Package) -> list[Path]:
-    return sorted(package.source.glob("**/*.py"))
-
-
-def module_name(package: Package, file: Path) -> str:
-    parts = file.relative_to(package.source.parent).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-def public_modules(package: Package) -> list[str]:
-    names = [module_name(package, file) for file in sources(package)]
-    return [name for name in names if not any(part.startswith("_") for part in name.split("."))]
-
-
 PUBLIC_MODULES = [name for package in PACKAGES.values() for name in public_modules(package)]
-
-
-def imports(file: Path) -> Iterator[tuple[str, int]]:
-    """Dotted names that a file imports, from where it is: `from a.b import c` gives a.b.c."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, node.lineno) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
-
-
-def optional_dependencies(package: Package) -> set[str]:
-    project = tomllib.loads((package.folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras: dict[str, list[str]] = project.get("optional-dependencies", {})
-    return {re.split(r"[^\w-]", requirement)[0] for extra in extras.values() for requirement in extra}
-
-
-@packages
-def test_package_imports_only_what_it_declares(package: Package) -> None:
-    modules = {PACKAGES[name].module for name in package.dependencies}
-    allowed = {package.module, *modules, *optional_dependencies(package), *sys.stdlib_module_names}
-    allowed.add("_typeshed")  # exists for type checkers alone
-    undeclared = [
-        f"{file.relative_to(ROOT)}:{line} imports {name}"
-        for file in sources(package)
-        for name, line in imports(file)
-        if name.split(".")[0] not in allowed
-    ]
-    assert undeclared == []
-
-
-@packages
-def test_package_imports_what_it_declares(package: Package) -> None:
-    used = {name.split(".")[0] for file in sources(package) for name, _ in imports(file)}
-    assert {PACKAGES[name].module for name in package.dependencies} <= used
-
-
-@packages
-def test_package_leaves_underscore_names_of_siblings_alone(package: Package) -> None:
-    private = [
-        f"{file.relative_to(ROOT)}:{line} imports {name}"
-        for file in sources(package)
-        for name, line in imports(file)
-        if name.split(".")[0] in OWNERS.keys() - {package.module}
-        if any(part.startswith("_") and not part.startswith("__") for part in name.split("."))
-    ]
-    assert private == []
 
 
 @pytest.mark.parametrize("name", PUBLIC_MODULES)
@@ -148,14 +84,3 @@ def test_version_is_a_literal_and_the_newest_in_the_changelog(package: Package) 
     newest = re.search(r"^## (\S+)", changelog, re.MULTILINE)
     assert newest is not None
     assert newest.group(1) == package.version
-
-
-def test_dependencies_point_one_way() -> None:
-    declared = {package.name: set(package.dependencies) for package in PACKAGES.values()}
-    assert declared == {
-        "asgi-local": set(),
-        "asgi-sync": {"asgi-local"},
-        "asgi-server": set(),
-        "asgi-wsgi": {"asgi-sync"},
-        "asgiref-meta": {"asgi-local", "asgi-sync", "asgi-server", "asgi-wsgi"},
-    }

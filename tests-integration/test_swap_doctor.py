@@ -1,17 +1,16 @@
 """`python -m asgiref` tells the truth in every state that installing and removing can leave."""
 
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from _environments import UPSTREAM, Environment, index_lacks, run, stand_in_wheel, wheels
+from _environments import UPSTREAM, Environment, index_lacks, on_one_python, run, stand_in_wheel, wheels
 
 pytestmark = [
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     # Installers and files, the same whatever interpreter asks; the package's own tests of the doctor run on all.
-    pytest.mark.skipif(sys.version_info[:2] != (3, 13), reason="real installers are tried on 3.13 only"),
+    on_one_python,
 ]
 
 

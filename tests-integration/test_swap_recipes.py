@@ -25,7 +25,7 @@ from _environments import (
 
 from _packages import PACKAGES, ROOT
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 WANTED = ("django>=5.2,<6", "channels")
 
 
@@ -78,7 +78,7 @@ def test_pip_constraints_file(make: Callable[..., Environment], tmp_path: Path) 
     assert_swapped(environment)
 
 
-@on_one_python
+@only_in_consumers
 def test_paths(make: Callable[..., Environment]) -> None:
     environment = make()
     environment.uv("install", *(package.folder for package in PACKAGES.values()), STAND_IN, *WANTED)
@@ -160,7 +160,7 @@ priority = "primary"
     variables = {**os.environ, "VIRTUAL_ENV": str(environment.folder)}
     done = subprocess.run(
         [tool.python.with_name("poetry"), "install", "--no-interaction"],
-        cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=250,
+        cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=500,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert_swapped(environment)
@@ -245,6 +245,7 @@ def test_what_happens_without_a_recipe(make: Callable[..., Environment], tmp_pat
     assert any("is installed too" in problem for problem in report["problems"])
 
 
+@on_one_python
 def test_the_stand_in_holds_a_name_and_no_files_of_asgiref() -> None:
     with zipfile.ZipFile(stand_in_wheel()) as archive:
         names = archive.namelist()

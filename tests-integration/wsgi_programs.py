@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,16 +13,17 @@ BLOCK = bytes(range(256)) * 256  # 64 KiB
 BLOCKS = 800  # 50 MiB
 
 
-def download() -> Iterator[bytes]:
+def download(mark: str) -> Iterator[bytes]:
     try:
         for _ in range(BLOCKS):
             yield BLOCK
     finally:
-        Path(os.environ["MARK"]).write_text(str(threading.get_ident()), encoding="utf-8")
+        if mark:
+            Path(os.environ["MARK"]).with_name(mark).touch()
 
 
 def ticking() -> Iterator[bytes]:
-    for number in range(20):
+    for number in range(10):
         yield b"%d\n" % number
         time.sleep(0.05)
 
@@ -33,7 +33,7 @@ def raw(environ: Any, start_response: Any) -> Any:
     headers = [("Content-Type", "application/octet-stream")]
     if path == "/download":
         start_response("200 OK", headers)
-        return download()
+        return download(environ["QUERY_STRING"])
     if path == "/ticking":
         start_response("200 OK", headers)
         return ticking()
@@ -72,7 +72,9 @@ def flask() -> Any:
 
     @app.get("/download")
     def send() -> Any:
-        return app.response_class(download(), mimetype="application/octet-stream")
+        return app.response_class(
+            download(request.query_string.decode()), mimetype="application/octet-stream"
+        )
 
     @app.get("/ticking")
     def tick() -> Any:

@@ -1,6 +1,8 @@
 """Fresh virtual environments, and wheels of this tree, for the tests of installing."""
 
+import contextlib
 import functools
+import hashlib
 import json
 import os
 import shutil
@@ -11,16 +13,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import install
 import pytest
 
-from _packages import PACKAGES, ROOT
+from _packages import ROOT
 
 # What takes long runs in `tox run -e consumers` alone. What needs Django runs elsewhere only where all that it
 # needs has wheels.
-_EVERYTHING = bool(os.environ.get("CONSUMERS"))
+EVERYTHING = bool(os.environ.get("CONSUMERS"))
 _ORDINARY = sys.version_info[:2] == (3, 13) and not sysconfig.get_config_var("Py_GIL_DISABLED")
-only_in_consumers = pytest.mark.skipif(not _EVERYTHING, reason="runs in `tox run -e consumers`")
-on_one_python = pytest.mark.skipif(not (_EVERYTHING or _ORDINARY), reason="runs on CPython 3.13 alone")
+only_in_consumers = pytest.mark.skipif(not EVERYTHING, reason="runs in `tox run -e consumers`")
+ON_ONE_PYTHON = EVERYTHING or _ORDINARY
+on_one_python = pytest.mark.skipif(not ON_ONE_PYTHON, reason="runs on CPython 3.13 alone, not free-threaded")
 
 STAND_IN = ROOT / "packages" / "asgiref-meta" / "stand-in"
 UPSTREAM = "asgiref==3.13.0"
@@ -32,7 +36,7 @@ def run(
     # Neither the folder of these tests nor a PYTHONPATH may offer the packages a second time.
     variables = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "VIRTUAL_ENV")}
     done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=variables, capture_output=True, text=True, timeout=170
+        [str(part) for part in command], cwd=cwd, env=variables, capture_output=True, text=True, timeout=400
     )
     if check and done.returncode:
         raise AssertionError(f"{command}: {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
@@ -59,11 +63,21 @@ def index_lacks() -> str:
 
 @functools.cache
 def wheels() -> Path:
-    """A folder with the wheels of the five packages and the stand-in's."""
-    folder = Path(tempfile.mkdtemp(prefix="wheels-"))
-    for project in (*(package.folder for package in PACKAGES.values()), STAND_IN):
-        run(uv(), "build", "--quiet", "--wheel", "--out-dir", folder, project)
-    return folder
+    """A folder with the wheels of the five packages and the stand-in's. A state of the tree is built once."""
+    five = install.wheels()
+    state = hashlib.sha256(five.name.encode())
+    for file in sorted(file for file in STAND_IN.iterdir() if file.is_file()):
+        state.update(file.read_bytes())
+    finished = five.with_name(f"{state.hexdigest()[:16]}-with-stand-in")
+    if not finished.exists():
+        with tempfile.TemporaryDirectory(prefix="building-", dir=five.parent) as folder:
+            building = Path(folder, "wheels")
+            run(uv(), "build", "--quiet", "--wheel", "--out-dir", building, STAND_IN)
+            for wheel in five.glob("*.whl"):
+                shutil.copy(wheel, building)
+            with contextlib.suppress(OSError):  # another process, run in parallel, was faster
+                building.rename(finished)
+    return finished
 
 
 def stand_in_wheel() -> Path:

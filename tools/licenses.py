@@ -1,19 +1,19 @@
-"""Check that each package's LICENSE is a copy of the one at the top, or make it one.
+"""Check that each project's LICENSE is a copy of the one at the top, or make it one.
 
     python tools/licenses.py
     python tools/licenses.py --copy
 
-flit takes no file from outside the package's folder, so each has a copy.
+flit takes no file from outside a project's folder, so each has a copy; the stand-in beside asgiref-meta too.
 """
 
 import sys
 
-from _packages import PACKAGES, ROOT
+from _packages import PACKAGES, ROOT, STAND_IN
 
 
 def main() -> None:
     text = (ROOT / "LICENSE").read_bytes()
-    copies = [package.folder / "LICENSE" for package in PACKAGES.values()]
+    copies = [package.folder / "LICENSE" for package in (*PACKAGES.values(), STAND_IN)]
     if "--copy" in sys.argv[1:]:
         for copy in copies:
             copy.write_bytes(text)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import statistics
+import sys
 import time
 import timeit
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -84,10 +85,17 @@ class Bench:
         seconds: how long one subject's turn in a round takes, about.
         modes: ``True`` for pinned to one core, ``False`` for not; one comparison for each.
         only: part of a title; other comparisons are left out.
+        quick: for trying: what takes long and is no comparison should be left out.
     """
 
     def __init__(
-        self, rounds: int = 9, seconds: float = 0.02, modes: tuple[bool, ...] = (True,), only: str = ""
+        self,
+        rounds: int = 9,
+        seconds: float = 0.02,
+        modes: tuple[bool, ...] = (True,),
+        only: str = "",
+        *,
+        quick: bool = False,
     ) -> None:
         if rounds < 3:
             raise ValueError(f"rounds must be 3 or more to have a median and a spread, not {rounds}")
@@ -95,7 +103,14 @@ class Bench:
         self.seconds = seconds
         self.modes = modes
         self.only = only
+        self.quick = quick
         self.comparisons: list[Comparison] = []
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        """Keep a figure that is no time per call. It is printed to standard error, and goes into the report."""
+        self.notes.append(text)
+        print(text, file=sys.stderr, flush=True)
 
     def compare(self, title: str, subjects: Mapping[str, Subject], rounds: int | None = None) -> None:
         """Measure *subjects*, of which the first is ours, in turns."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class Peer(NamedTuple):
     requirements: tuple[str, ...]
     modules: tuple[str, ...]
+    stays: bool = False
+    """It imports by name later on, so it stays importable. Not for one whose name another peer has, too."""
 
 
 # name -> what to install, what to import. The first module is the one that load_peer() returns.
@@ -35,8 +37,11 @@ PEERS: dict[str, Peer] = {
         ("asgiref", "asgiref.local", "asgiref.sync", "asgiref.server", "asgiref.testing", "asgiref.wsgi"),
     ),
     "werkzeug": Peer(("werkzeug==3.1.*",), ("werkzeug.local",)),
-    "anyio": Peer(("anyio==4.*",), ("anyio", "anyio.to_thread", "anyio.from_thread")),
+    "anyio": Peer(("anyio==4.*",), ("anyio", "anyio.to_thread", "anyio.from_thread"), stays=True),
     "a2wsgi": Peer(("a2wsgi==1.10.*",), ("a2wsgi",)),
+    "starlette": Peer(("starlette==0.*",), ("starlette", "starlette.middleware.wsgi")),
+    "uvicorn": Peer(("uvicorn==0.*",), ("uvicorn", "uvicorn.middleware.wsgi")),
+    "hypercorn": Peer(("hypercorn==0.*",), ("hypercorn", "hypercorn.app_wrappers")),
 }
 
 
@@ -66,7 +71,7 @@ def install_peer(name: str) -> Path:
 
 
 def load_peer(name: str) -> ModuleType:
-    """Import *name* from its own folder without leaving its modules in ``sys.modules``.
+    """Import *name* from its own folder; its modules do not stay in ``sys.modules``, unless the peer needs it.
 
     The module carries its modules as attributes, as usual: ``load_peer("asgiref").sync.sync_to_async``.
 
@@ -76,6 +81,12 @@ def load_peer(name: str) -> ModuleType:
     """
     peer = PEERS[name]
     folder = str(install_peer(name))
+    if peer.stays:
+        if folder not in sys.path:
+            sys.path.append(folder)
+        for module in peer.modules:
+            importlib.import_module(module)
+        return sys.modules[peer.modules[0]]
     tops = {module.partition(".")[0] for module in peer.modules}
     ours = {key: module for key, module in sys.modules.items() if key.partition(".")[0] in tops}
     for key in ours:

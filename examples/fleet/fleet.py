@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import collections
 import json
 import shutil
 import signal
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,51 +32,76 @@ if TYPE_CHECKING:
 WORKER = Path(__file__).with_name("worker.py")
 
 
+def redis_process(program: str, folder: str) -> tuple[subprocess.Popen[bytes], int]:
+    """Start redis on a port that is free; again on another one, if somebody was faster to take it."""
+    for _ in range(10):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        network = ["--port", str(port), "--bind", "127.0.0.1"]
+        keeps_nothing = ["--save", "", "--dir", folder, "--loglevel", "warning"]
+        process = subprocess.Popen([program, *network, *keeps_nothing], stdout=subprocess.DEVNULL)
+        while process.poll() is None:
+            if listens(port, process.pid):
+                return process, port
+            time.sleep(0.01)  # it is another process: there is no event to wait for
+    raise SystemExit(f"{program} ends with status {process.returncode}, whatever its port")
+
+
+def listens(port: int, process: int) -> bool:
+    """Whether the redis at this port is this process: it could be that of another run."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), 10) as connection:
+            connection.sendall(b"INFO server\r\n")
+            return f"\r\nprocess_id:{process}\r\n".encode() in connection.recv(65536)
+    except OSError:
+        return False
+
+
 @contextmanager
 def redis_server() -> Iterator[str]:
     """A redis-server on a free port of the loopback interface, which keeps nothing."""
     program = shutil.which("redis-server")
     if program is None:
         raise SystemExit("there is no redis-server here; install it, or say where yours is with --url")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
-        arguments = [
-            "--port",
-            str(port),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--dir",
-            folder,
-            "--loglevel",
-            "warning",
-        ]
-        process = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL)
+        process, port = redis_process(program, folder)
         try:
             yield f"redis://127.0.0.1:{port}/0"
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(30)
 
 
-def start_worker(url: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, str(WORKER), url], stdout=subprocess.PIPE, text=True)
+class Worker:
+    """A process that runs worker.py."""
+
+    def __init__(self, url: str, number: int, lease: float) -> None:
+        self.name = f"worker-{number}"
+        command = [sys.executable, str(WORKER), url, "--name", self.name, "--lease", str(lease)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(30)
+
+    def end(self) -> int:
+        """Wait for its end, after SIGTERM; returns how many messages it has claimed."""
+        claimed: int = json.loads(self.process.communicate(timeout=60)[0])["claimed"]
+        return claimed
 
 
-async def produce(client: Any, messages: int, scopes: int) -> None:
+async def produce(client: Any, start: int, stop: int, scopes: int) -> None:
     """Message after message to scope after scope, so that those of one scope come all the time."""
     producer = RedisStreamsProducer(client, LAYOUT)
-    for start in range(0, messages, scopes):
+    for first in range(start, stop, scopes):
         await producer.send_all(
             (
                 f"user-{index % scopes}",
                 {"type": "fleet", "user": index % scopes},
                 {"type": "fleet.message", "number": index // scopes},
             )
-            for index in range(start, min(start + scopes, messages))
+            for index in range(first, min(first + scopes, stop))
         )
 
 
@@ -88,15 +114,15 @@ class Answers:
         self.numbers: dict[int, list[int]] = {}
         self.distinct: set[tuple[int, int]] = set()
         self.total = 0
-        self.workers: set[bytes] = set()
+        self.by_worker: collections.Counter[str] = collections.Counter()
 
     async def read(self) -> None:
-        for _, entries in await self._client.xread({LAYOUT.replies: self._last}, count=5000, block=200):
+        for _, entries in await self._client.xread({LAYOUT.replies: self._last}, count=500, block=200):
             for entry, fields in entries:
                 answer = json.loads(fields[b"message"])
                 self.numbers.setdefault(answer["user"], []).append(answer["number"])
                 self.distinct.add((answer["user"], answer["number"]))
-                self.workers.add(fields[b"worker"])
+                self.by_worker[fields[b"worker"].decode()] += 1
                 self.total += 1
                 self._last = entry
 
@@ -137,31 +163,46 @@ async def connected(url: str) -> Any:
             return client
 
 
-async def run_fleet(url: str, messages: int, scopes: int, seconds: float) -> dict[str, Any]:
+async def run_fleet(url: str, messages: int, scopes: int, seconds: float, lease: float) -> dict[str, Any]:
     """Run it all; returns the figures."""
     client = await connected(url)
-    workers = [start_worker(url) for _ in range(3)]
+    workers = [Worker(url, number, lease) for number in (1, 2, 3)]
     started = time.monotonic()
+
+    def tell(text: str) -> None:
+        print(f"{time.monotonic() - started:5.1f} s: {len(answers.distinct):,} answered; {text}", flush=True)
+
     try:
         answers = Answers(client)
-        producing = asyncio.create_task(produce(client, messages, scopes))
+        async with asyncio.timeout(seconds):
+            while await client.zcard(LAYOUT.workers) < 3:  # noqa: ASYNC110  # they are other processes
+                await asyncio.sleep(0.05)
+        tell("three workers are there")
+        later = messages * 3 // 4  # the rest is for the fleet with the new worker
+        producing = asyncio.create_task(produce(client, 0, later, scopes))
         await wait_for(answers, messages // 3, seconds)
-        killed = workers.pop(0)
+        killed = next(worker for worker in workers if worker.name in answers.by_worker)
+        workers.remove(killed)
         killed.kill()
-        killed.wait(10)
-        print(
-            f"{time.monotonic() - started:5.1f} s: {len(answers.distinct):,} answered; one worker is killed"
-        )
+        tell(f"{killed.name} is killed")
         await wait_for(answers, messages // 2, seconds)
-        workers.append(start_worker(url))
-        print(f"{time.monotonic() - started:5.1f} s: {len(answers.distinct):,} answered; a worker is added")
+        added = Worker(url, 4, lease)
+        workers.append(added)
+        tell(f"{added.name} is added")
         await producing
+        # One at a time until it has taken its share of the partitions, which nobody else can see.
+        while later < messages and added.name not in answers.by_worker:
+            await produce(client, later, later + 1, scopes)
+            later += 1
+            await answers.read()
+        tell(f"{added.name} serves; the rest is sent")
+        await produce(client, later, messages, scopes)
         await wait_for(answers, messages, seconds)
         took = time.monotonic() - started
-        print(f"{took:5.1f} s: all {messages:,} answered; the workers get SIGTERM")
+        tell("the workers get SIGTERM")
         for worker in workers:
-            worker.send_signal(signal.SIGTERM)
-        reports = [json.loads(worker.communicate(timeout=30)[0]) for worker in workers]
+            worker.process.send_signal(signal.SIGTERM)
+        claimed = sum(worker.end() for worker in workers)
         for _ in range(3):
             await answers.read()
         pending = [
@@ -172,18 +213,17 @@ async def run_fleet(url: str, messages: int, scopes: int, seconds: float) -> dic
             "scopes": scopes,
             "answered": len(answers.distinct),
             "duplicates": answers.total - len(answers.distinct),
-            "claimed": sum(report["claimed"] for report in reports),
+            "claimed": claimed,
             "pending": sum(summary["pending"] for summary in pending),
             "out_of_order": len(answers.scopes_out_of_order()),
-            "workers": len(answers.workers),
-            "exit_statuses": [worker.returncode for worker in workers],
+            "killed_answered": answers.by_worker[killed.name],
+            "added_answered": answers.by_worker[added.name],
+            "exit_statuses": [worker.process.returncode for worker in workers],
             "seconds": round(took, 1),
         }
     finally:
         for worker in workers:
-            if worker.poll() is None:
-                worker.kill()
-            worker.wait(10)
+            worker.kill()
         await client.aclose()
 
 
@@ -195,19 +235,22 @@ def main() -> int:
     parser.add_argument("--messages", type=int, default=20_000)
     parser.add_argument("--scopes", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=120, help="how long to wait for the answers at most")
+    parser.add_argument(
+        "--lease", type=float, default=8, help="seconds after which a dead worker is replaced"
+    )
     options = parser.parse_args()
-    if options.url:
-        figures = asyncio.run(run_fleet(options.url, options.messages, options.scopes, options.seconds))
-    else:
-        with redis_server() as url:
-            figures = asyncio.run(run_fleet(url, options.messages, options.scopes, options.seconds))
+    with nullcontext(options.url) if options.url else redis_server() as url:
+        figures = asyncio.run(
+            run_fleet(url, options.messages, options.scopes, options.seconds, options.lease)
+        )
     for name, value in figures.items():
-        print(f"{name:>14}: {value}")
+        print(f"{name:>15}: {value}")
     fine = (
         figures["answered"] == figures["messages"]
         and not figures["out_of_order"]
         and not figures["pending"]
         and figures["duplicates"] <= figures["claimed"]
+        and figures["added_answered"]
         and not any(figures["exit_statuses"])
     )
     print(

@@ -1,5 +1,6 @@
 """One worker of the fleet: ``python worker.py redis://127.0.0.1:6379/0``. Run as many as you like."""
 
+import argparse
 import json
 import logging
 import sys
@@ -18,14 +19,25 @@ async def application(scope, receive, send):
         await send({"type": "fleet.answer", "user": scope["user"], "number": message["number"], "seen": seen})
 
 
-def main(url: str) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("url", help="of the Redis")
+    parser.add_argument("--name", help="of this worker, which no other may have; default: one is made up")
+    parser.add_argument("--lease", type=float, default=8.0, help="seconds; default: %(default)s")
+    options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
     server = RedisStreamsServer(
-        application, url, layout=LAYOUT, lease=8.0, prefetch=200, max_applications=1000
+        application,
+        options.url,
+        layout=LAYOUT,
+        name=options.name,
+        lease=options.lease,
+        prefetch=200,
+        max_applications=1000,
     )
     server.run()  # until SIGTERM or SIGINT
     print(json.dumps({"name": server.name, "claimed": server.claimed}), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

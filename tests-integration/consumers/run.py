@@ -10,6 +10,7 @@ nothing. Suites that need redis are skipped, and said to be, where there is no r
 """
 
 import argparse
+import difflib
 import os
 import re
 import shutil
@@ -74,11 +75,20 @@ def fetch(suite: Suite, folder: Path) -> tuple[Path, str]:
 def environment(provider: str | Path, wheels: Path, folder: Path, wanted: tuple[str, ...]) -> Path:
     """Make an environment with this provider of `asgiref` and what else is wanted; return its python."""
     uv("venv", "--quiet", "--clear", "--python", sys.executable, folder)
-    asgiref = provider if isinstance(provider, str) else f"asgiref @ {provider.as_uri()}"
+    if isinstance(provider, str):
+        # Not with the folder of our wheels: 3.13.0+meta.1, the stand-in, is an asgiref ==3.13.0 as well.
+        asgiref, options = provider, []
+    else:
+        asgiref, options = f"asgiref @ {provider.as_uri()}", ["--find-links", str(wheels)]
     # OpenTelemetry's have never had another release than a pre-release.
-    options = ("--prerelease=allow",) if "opentelemetry" in wanted[0] else ()
-    uv("pip", "install", "--quiet", "--python", folder, "--find-links", wheels, *options, asgiref, *wanted)
-    return folder / "bin" / "python"
+    options += ["--prerelease=allow"] if "opentelemetry" in wanted[0] else []
+    uv("pip", "install", "--quiet", "--python", folder, *options, asgiref, *wanted)
+    python = folder / "bin" / "python"
+    program = "import asgiref.sync; print(asgiref.sync.SyncToAsync.__module__)"
+    done = subprocess.run([python, "-c", program], cwd=folder, stdout=subprocess.PIPE, text=True, check=True)
+    if (done.stdout.strip() == "asgiref.sync") != isinstance(provider, str):
+        raise RuntimeError(f"{folder} was to have {asgiref}, and SyncToAsync is of {done.stdout.strip()}")
+    return python
 
 
 def run(suite: Suite, python: Path, source: Path, log: Path) -> Result:
@@ -138,6 +148,10 @@ def redis(wanted: bool) -> Iterator[None]:
         server = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
         try:
             wait_for_port(6379)
+            if server.poll() is not None:
+                raise RuntimeError(
+                    "something else listens on port 6379, where the tests of channels_redis write"
+                )
             yield
         finally:
             server.terminate()
@@ -184,7 +198,7 @@ def compare_program(program: Program, wheels: Path, stand_in: Path, work: Path) 
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                timeout=300,
+                timeout=600,
             )
         printed[label] = [*done.stdout.splitlines(), f"exit status {done.returncode}"]
     theirs, ours = printed.values()
@@ -193,7 +207,12 @@ def compare_program(program: Program, wheels: Path, stand_in: Path, work: Path) 
     if theirs[-1] != "exit status 0":
         return f"{program.name}: fails with asgiref; see {work}/{program.name}-asgiref.log"
     if theirs != ours:
-        return f"{program.name}: prints with asgiref\n{theirs}\nand with asgiref-meta\n{ours}"
+        # Long lines: words say better what differs.
+        words = [" ".join(lines).split(" ") for lines in (theirs, ours)]
+        changes = [line for line in difflib.ndiff(*words) if line[0] in "+-"]
+        return "\n    ".join(
+            [f"{program.name}: - with asgiref, + with asgiref-meta; see {work}", *changes[:20]]
+        )
     return ""
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from run import ROOT, UPSTREAM, build_wheels, uv
+from run import ROOT, UPSTREAM, build_wheels, environment
 
 NEEDS = ("django>=5.2,<6", "channels", "channels_redis", "daphne", "httpx", "uvicorn", "websockets")
 DRIVE = ROOT / "tests-integration" / "django_site" / "drive.py"
@@ -23,27 +23,15 @@ DRIVE = ROOT / "tests-integration" / "django_site" / "drive.py"
 
 def environments(work: Path) -> dict[str, Path]:
     stand_in = build_wheels(work / "wheels")
-    found = {}
-    for label, wanted in (("asgiref", UPSTREAM), ("asgiref-meta", f"asgiref @ {stand_in.as_uri()}")):
-        uv("venv", "--quiet", "--python", sys.executable, work / label)
-        uv(
-            "pip",
-            "install",
-            "--quiet",
-            "--python",
-            work / label,
-            "--find-links",
-            work / "wheels",
-            wanted,
-            *NEEDS,
-        )
-        found[label] = work / label / "bin" / "python"
-    return found
+    return {
+        label: environment(provider, work / "wheels", work / label, NEEDS)
+        for label, provider in (("asgiref", UPSTREAM), ("asgiref-meta", stand_in))
+    }
 
 
 def drive(python: Path, server: str, requests: int) -> dict[str, Any]:
     command = [str(python), "-W", "ignore", str(DRIVE), server, str(requests)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -54,7 +42,7 @@ def without_server(pythons: dict[str, Path], rounds: int) -> None:
     for _ in range(rounds):
         for label, python in pythons.items():
             command = [str(python), "-W", "ignore", str(DRIVE.with_name("inside.py"))]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=True)
             for page, found in json.loads(done.stdout).items():
                 best[label][page] = min(found, best[label].get(page, found))
     print("without a server, processor us a request, best:", flush=True)

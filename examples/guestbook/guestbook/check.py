@@ -132,6 +132,23 @@ def look_at_trail(steps: Steps, written: str, findings: Findings) -> None:
     findings.expect(answering == ["bot", "store", "store", "hub"], "so did the host's answer to Ada")
 
 
+def look_at_crossings(served: Served, findings: Findings) -> None:
+    """The page that draws the last request: Ada's entry, whose way from Flask to the loop and back it shows."""
+    ada = Browser(served.netloc, "Ada")
+    status, request_id = ada.sign("Draw me!")
+    title, page = f"<b>POST /entries</b>, request {request_id}", ""
+    for _ in range(100):
+        page = ada.request("GET", "/crossings")[2]
+        if title in page:  # an answer is there a moment before its request has ended
+            break
+    drawn = status == 303 and title in page
+    findings.expect(drawn, "the page /crossings draws the last request")
+    bars = [page.count(f'<g class="{kind}">') for kind in ("request", "wait", "run")]
+    findings.expect(bars == [1, 3, 3] and page.count('class="arrow"') == 6, "three crossings, there and back")
+    names = ("guestbook.hub.Hub.announce", "guestbook.store.Store.count")
+    findings.expect(all(f"<title>{name}" in page for name in names), "they have the names of what was called")
+
+
 def print_table(steps: Steps) -> None:
     loops: dict[int, str] = {}
     rows: dict[tuple[str, str, str], int] = {}
@@ -168,6 +185,7 @@ def check() -> bool:
         written = two_people_talk(served, findings)
         a_crowd_comes(served, findings)
         steps = Browser(served.netloc, "Reader").trail()
+        look_at_crossings(served, findings)
         print()
         print_table(steps)
         look_at_trail(steps, written, findings)

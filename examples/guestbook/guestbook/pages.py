@@ -5,8 +5,11 @@ import threading
 
 from flask import Flask, Response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from markupsafe import Markup
 
 from asgi_sync import async_to_sync
+from guestbook.crossings import Camera
+from guestbook.drawing import draw
 from guestbook.hub import Hub
 from guestbook.request import Trail, current_id
 from guestbook.store import HOST, Store
@@ -17,7 +20,7 @@ LONGEST_NAME = 40
 LONGEST_TEXT = 500
 
 
-def make_pages(store: Store, hub: Hub, trail: Trail) -> Flask:
+def make_pages(store: Store, hub: Hub, trail: Trail, camera: Camera) -> Flask:
     pages = Flask("guestbook")
     pages.config["MAX_CONTENT_LENGTH"] = 16 * 1024
 
@@ -53,5 +56,13 @@ def make_pages(store: Store, hub: Hub, trail: Trail) -> Flask:
     @pages.get("/trail.json")
     def show_trail() -> list[dict[str, object]]:
         return trail.steps()
+
+    @pages.get("/crossings")
+    def show_crossings() -> str:
+        latest = camera.latest()
+        wanted = request.args.get("request")
+        shown = next((each for each in latest if wanted in (None, each.id)), None)
+        picture = Markup(draw(shown.title, shown.recording)) if shown else None
+        return render_template("crossings.html", latest=latest, shown=shown, picture=picture)
 
     return pages

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import os
 
 from asgi_server.typing import ASGIReceiveCallable, ASGISendCallable, LifespanScope, Scope
-from asgi_sync import sync_to_async
+from asgi_sync import RecordingMiddleware, sync_to_async
 from asgi_wsgi import WsgiToAsgi
 from guestbook.bot import Bot
+from guestbook.crossings import Camera
 from guestbook.hub import Hub
 from guestbook.pages import make_pages
 from guestbook.request import RequestIds, Trail
@@ -23,8 +25,11 @@ class Site:
         self._store = Store(database)
         self._hub = Hub(self._store)
         self._stream = Stream(self._hub)
-        self._pages = WsgiToAsgi(make_pages(self._store, self._hub, trail))
-        self.application = RequestIds(self)
+        camera = Camera(self)
+        self._pages = WsgiToAsgi(make_pages(self._store, self._hub, trail, camera))
+        # For whoever knows the token, a request can be timed from outside; without one, nobody does.
+        token = os.environ.get("GUESTBOOK_TOKEN") or None
+        self.application = RecordingMiddleware(RequestIds(camera), token=token)
 
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if scope["type"] == "lifespan":

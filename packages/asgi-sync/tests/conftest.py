@@ -2,6 +2,7 @@
 
 import asyncio
 import faulthandler
+import gc
 import os
 import signal
 import subprocess
@@ -9,7 +10,6 @@ import sys
 import textwrap
 import threading
 import traceback
-import warnings
 from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any
@@ -22,23 +22,40 @@ PATIENCE = float(os.environ.get("TEST_PATIENCE", "60"))
 Job = Callable[..., Any] | Coroutine[Any, Any, Any]
 
 #: Put before every program that runs in a process of its own: it ends itself with the stacks of all threads.
+#: Ctrl-C means what it means at a terminal, though a shell's background jobs, and their children, ignore it.
 WATCHDOG = """\
-import faulthandler
+import faulthandler, signal
 faulthandler.dump_traceback_later({timeout}, exit=True)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 """
+
+#: Put before it under -X dev, where asyncio says of each callback that took long: it does on a loaded machine.
+PATIENT_DEV_MODE = """\
+import logging
+logging.getLogger("asyncio").addFilter(lambda record: not record.getMessage().startswith("Executing "))
+"""
+
+#: Put before it with TEST_LOOP=uvloop in the environment. Policies end in 3.16.
+WITH_UVLOOP = """\
+import asyncio, uvloop, warnings
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+"""
+IS_UVLOOP = os.environ.get("TEST_LOOP") == "uvloop"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """With TEST_LOOP=uvloop in the environment every loop that the tests make is uvloop's."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A shell's job in the background: the programs that are started here would ignore Ctrl-C as well.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if os.environ.get("TEST_LOOP") == "uvloop":
-        import uvloop
+    if IS_UVLOOP:
+        exec(WITH_UVLOOP, {})
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # policies end in 3.16
-            asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What is there before the first test stays: the collections that tests ask for need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -110,6 +127,10 @@ def run_program() -> Callable[..., str]:
         errors: list[str] | None = None,
     ) -> str:
         program = WATCHDOG.format(timeout=timeout) + textwrap.dedent(source)
+        if "dev" in options:
+            program = PATIENT_DEV_MODE + program
+        if IS_UVLOOP:
+            program = WITH_UVLOOP + program
         environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
         command = [sys.executable, "-W", "error", *options, "-c", program, *arguments]
         process = subprocess.Popen(

@@ -21,7 +21,7 @@ from asgi_sync import (
 )
 
 variable: ContextVar[str] = ContextVar("variable")
-PATIENCE = 20
+PATIENCE = 40
 
 
 class Recorder:

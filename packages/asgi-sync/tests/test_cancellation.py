@@ -14,6 +14,7 @@ import pytest
 from asgi_sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, sync_to_async
 
 InThread = Callable[..., Any]
+PATIENCE = 40
 
 
 async def until(event: threading.Event) -> None:
@@ -33,7 +34,7 @@ class Blocking:
 
     def __call__(self) -> str:
         self.entered.set()
-        self.release.wait(20)
+        self.release.wait(40)
         try:
             if self.error is not None:
                 raise self.error
@@ -66,7 +67,7 @@ def test_a_cancelled_task_goes_on_at_once(in_thread: InThread, thread_sensitive:
                 task = asyncio.create_task(sync_to_async(work, thread_sensitive=thread_sensitive)())
                 await until(work.entered)
                 task.cancel()
-                await asyncio.wait([task], timeout=10)
+                await asyncio.wait([task], timeout=PATIENCE)
                 assert task.cancelled()
                 assert not work.left.is_set()
 
@@ -133,7 +134,7 @@ def test_an_abandoned_call_that_raises_after_the_loop_closed_disturbs_nobody(
 
         def work():
             entered.set()
-            release.wait(10)
+            release.wait(40)
             left.set()
             raise ValueError("after the loop closed")
 
@@ -146,7 +147,7 @@ def test_an_abandoned_call_that_raises_after_the_loop_closed_disturbs_nobody(
 
         asyncio.run(main())
         release.set()
-        left.wait(10)
+        left.wait(40)
         print(asyncio.run(sync_to_async(lambda: "still works")()))
         """,
         errors=errors,
@@ -198,7 +199,7 @@ def test_a_call_cancelled_before_it_starts_never_runs(in_thread: InThread) -> No
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             second.cancel()
-            await asyncio.wait([second], timeout=10)
+            await asyncio.wait([second], timeout=PATIENCE)
             assert second.cancelled()
         await first
         await sync_to_async(int)()
@@ -249,7 +250,7 @@ def test_without_abandoning_the_task_waits_for_the_thread(
             await asyncio.wait([task], timeout=0.05)
             assert not task.done()
             work.release.set()
-            await asyncio.wait([task], timeout=10)
+            await asyncio.wait([task], timeout=PATIENCE)
             assert work.left.is_set()
             assert task.cancelled()
 
@@ -277,7 +278,7 @@ def test_without_abandoning_an_exception_is_not_lost(in_thread: InThread) -> Non
             task.cancel()
             await asyncio.sleep(0)
             work.release.set()
-            await asyncio.wait([task], timeout=10)
+            await asyncio.wait([task], timeout=PATIENCE)
             assert task.cancelled()
         return caught[0], [context.get("exception") for context in contexts]
 
@@ -290,15 +291,16 @@ def test_without_abandoning_a_timeout_still_ends_as_a_timeout(in_thread: InThrea
     async def main() -> None:
         with Blocking() as work:
 
-            async def let_go() -> None:
-                await expired.wait()
+            async def let_go(timeout: asyncio.Timeout) -> None:
+                await until(work.entered)
+                timeout.reschedule(asyncio.get_running_loop().time())
+                while not timeout.expired():
+                    await asyncio.sleep(0)
                 work.release.set()
 
-            expired = asyncio.Event()
-            helper = asyncio.create_task(let_go())
-            asyncio.get_running_loop().call_later(0.05, expired.set)
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.01):
+                async with asyncio.timeout(None) as timeout:
+                    helper = asyncio.create_task(let_go(timeout))
                     await sync_to_async(work, abandon_on_cancel=False)()
             assert work.left.is_set()
             assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
@@ -320,7 +322,7 @@ def test_without_abandoning_nested_async_code_is_still_cancelled(in_thread: InTh
         task = asyncio.create_task(sync_to_async(async_to_sync(innermost), abandon_on_cancel=False)())
         await entered.wait()
         task.cancel()
-        await asyncio.wait([task], timeout=10)
+        await asyncio.wait([task], timeout=PATIENCE)
         assert task.cancelled()
 
     in_thread(main())
@@ -411,6 +413,7 @@ def test_a_timeout_around_the_call_ends_as_it_should(in_thread: InThread, swallo
 
     async def main() -> str:
         async def innermost() -> None:
+            timeout.reschedule(asyncio.get_running_loop().time())
             await asyncio.sleep(3600)
 
         def work() -> str:
@@ -424,7 +427,7 @@ def test_a_timeout_around_the_call_ends_as_it_should(in_thread: InThread, swallo
         task = asyncio.current_task()
         assert task is not None
         try:
-            async with asyncio.timeout(0.02):
+            async with asyncio.timeout(None) as timeout:
                 result = await sync_to_async(work)()
         except TimeoutError:
             result = "timeout"
@@ -449,7 +452,7 @@ def test_a_timeout_inside_the_innermost_code_tells_its_own_cancellation_apart(in
         task = asyncio.create_task(sync_to_async(async_to_sync(innermost))())
         await entered.wait()
         task.cancel()
-        await asyncio.wait([task], timeout=10)
+        await asyncio.wait([task], timeout=PATIENCE)
         assert task.cancelled()
 
     in_thread(main())
@@ -582,14 +585,14 @@ def test_cancelling_reaches_code_below_a_forced_new_loop(in_thread: InThread) ->
         async def innermost() -> None:
             entered.set()
             try:
-                await asyncio.sleep(10)
+                await asyncio.sleep(3600)
             finally:
                 cleaned.set()
 
         task = asyncio.create_task(sync_to_async(async_to_sync(innermost, force_new_loop=True))())
         await until(entered)
         task.cancel()
-        await asyncio.wait([task], timeout=5)
+        await asyncio.wait([task], timeout=PATIENCE)
         return task.cancelled()
 
     assert in_thread(main())
@@ -616,7 +619,7 @@ def test_a_cancelled_error_raised_by_sync_code_stays_one(in_thread: InThread) ->
 
     async def main() -> None:
         with pytest.raises(asyncio.CancelledError) as caught:
-            await asyncio.wait_for(sync_to_async(fail)(), 10)
+            await asyncio.wait_for(sync_to_async(fail)(), PATIENCE)
         assert type(caught.value) is asyncio.CancelledError
         assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
 
@@ -673,7 +676,7 @@ def test_cancelling_inside_a_context_is_as_quick_as_outside(in_thread: InThread)
             task = asyncio.create_task(request(work))
             await until(work.entered)
             task.cancel()
-            await asyncio.wait([task], timeout=2)
+            await asyncio.wait([task], timeout=PATIENCE)
             assert task.cancelled()
             assert not work.left.is_set()
 
@@ -689,7 +692,7 @@ def test_leaving_a_context_never_blocks_the_loop(in_thread: InThread) -> None:
                 task = asyncio.create_task(sync_to_async(work)())
                 await until(work.entered)
                 task.cancel()
-                await asyncio.wait([task], timeout=2)
+                await asyncio.wait([task], timeout=PATIENCE)
             assert not work.left.is_set()
 
     in_thread(main())
@@ -729,9 +732,9 @@ def test_a_context_abandoned_in_the_middle_of_a_call_does_not_lend_its_thread_on
             task = asyncio.create_task(request())
             await until(work.entered)
             task.cancel()
-            await asyncio.wait([task], timeout=2)
+            await asyncio.wait([task], timeout=PATIENCE)
             async with ThreadSensitiveContext():
-                other = await asyncio.wait_for(sync_to_async(threading.get_ident)(), 5)
+                other = await asyncio.wait_for(sync_to_async(threading.get_ident)(), PATIENCE)
             return thread[0], other
 
     busy_thread, other_thread = in_thread(main())

@@ -19,7 +19,7 @@ from asgi_sync import (
 )
 
 variable: ContextVar[str] = ContextVar("variable")
-PATIENCE = 20
+PATIENCE = 40
 
 
 class Resource:

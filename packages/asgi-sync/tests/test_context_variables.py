@@ -42,7 +42,7 @@ async def while_sync_code_runs(call: Callable[[], Any], meanwhile: Callable[[], 
 
     def work() -> None:
         entered.set()
-        release.wait(20)
+        release.wait(40)
         call()
 
     async def change() -> None:
@@ -364,7 +364,7 @@ def test_calls_that_share_a_context_end_in_the_same_way_every_time(
 
         def work() -> str:
             entered.set()
-            release.wait(20)
+            release.wait(40)
             return "done"
 
         call = sync_to_async(work, context=context, thread_sensitive=thread_sensitive)

@@ -351,7 +351,7 @@ async def test_cancelling_the_awaiting_task_reaches_the_innermost_task() -> None
             raise
 
     task = asyncio.create_task(sync_to_async(async_to_sync(innermost))())
-    await asyncio.wait_for(entered.wait(), 10)
+    await asyncio.wait_for(entered.wait(), 40)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -365,7 +365,7 @@ async def test_a_cancelled_caller_does_not_wait_for_the_sync_code() -> None:
 
     def work() -> None:
         entered.set()
-        release.wait(20)
+        release.wait(40)
 
     async with ThreadSensitiveContext():
         task = asyncio.create_task(sync_to_async(work)())
@@ -374,7 +374,7 @@ async def test_a_cancelled_caller_does_not_wait_for_the_sync_code() -> None:
         task.cancel()
         try:
             with pytest.raises(asyncio.CancelledError):
-                await asyncio.wait_for(task, 10)
+                await asyncio.wait_for(task, 40)
         finally:
             release.set()
 
@@ -398,7 +398,7 @@ def test_a_current_thread_executor_runs_work_until_a_future_is_done(in_thread: C
         done: Future[int] = Future()
 
         def other() -> None:
-            done.set_result(executor.submit(ident).result(10))
+            done.set_result(executor.submit(ident).result(40))
 
         threading.Thread(target=other, daemon=True).start()
         executor.run_until_future(done)
@@ -415,7 +415,7 @@ def test_a_current_thread_executor_passes_arguments_and_exceptions(in_thread: Ca
 
         def other() -> None:
             futures = [executor.submit(int, "11", base=2), executor.submit(int, "no number")]
-            done.set_result((futures[0].result(10), futures[1].exception(10)))
+            done.set_result((futures[0].result(40), futures[1].exception(10)))
 
         threading.Thread(target=other, daemon=True).start()
         executor.run_until_future(done)
@@ -451,7 +451,7 @@ def test_a_current_thread_executor_that_has_quit_hands_on_to_the_outer_one(
         done: Future[int] = Future()
 
         def other() -> None:
-            done.set_result(inner.submit(ident).result(10))
+            done.set_result(inner.submit(ident).result(40))
 
         threading.Thread(target=other, daemon=True).start()
         outer.run_until_future(done)

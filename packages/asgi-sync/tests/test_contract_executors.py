@@ -75,9 +75,9 @@ async def test_the_default_takes_jobs_from_others() -> None:
     """Others submit to it to reach the thread of sensitive code."""
     thread = await sync_to_async(ident)()
     future = SyncToAsync.single_thread_executor.submit(ident)
-    assert await asyncio.wait_for(asyncio.wrap_future(future), 10) == thread
+    assert await asyncio.wait_for(asyncio.wrap_future(future), 40) == thread
     future = SyncToAsync.single_thread_executor.submit(divmod, 7, 2)
-    assert await asyncio.wait_for(asyncio.wrap_future(future), 10) == (3, 1)
+    assert await asyncio.wait_for(asyncio.wrap_future(future), 40) == (3, 1)
 
 
 @pytest.mark.asyncio
@@ -217,7 +217,7 @@ async def test_an_entry_that_was_not_made_by_hand_can_be_taken_out_as_well() -> 
         thread = await sync_to_async(ident)()
         executor = SyncToAsync.context_to_thread_executor.pop(context)
         future = executor.submit(ident)
-        assert await asyncio.wait_for(asyncio.wrap_future(future), 10) == thread
+        assert await asyncio.wait_for(asyncio.wrap_future(future), 40) == thread
         executor.shutdown()
 
 
@@ -305,7 +305,7 @@ async def test_a_context_with_an_executor_uses_it_inside_another_context(pool: T
         async with ThreadSensitiveContext(executor=pool):
             assert (await sync_to_async(threading.current_thread)()).name.startswith("foreign")
         assert await sync_to_async(ident)() == outer
-    assert pool.submit(ident).result(10)  # the caller owns it: it was not shut down
+    assert pool.submit(ident).result(40)  # the caller owns it: it was not shut down
 
 
 @pytest.mark.asyncio

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from asgi_sync import AsyncSingleThreadContext, async_to_sync, lowlevel, sync_to_async
+from asgi_sync import AsyncSingleThreadContext, SyncToAsync, async_to_sync, lowlevel, sync_to_async
 
 InThread = Callable[..., Any]
 
@@ -22,7 +22,7 @@ async def running_loop() -> asyncio.AbstractEventLoop:
     return asyncio.get_running_loop()
 
 
-def becomes(condition: Callable[[], bool], within: float = 10) -> bool:
+def becomes(condition: Callable[[], bool], within: float = 40) -> bool:
     """Whether a condition comes true in time (seconds)."""
     end = time.monotonic() + within
     while time.monotonic() < end:
@@ -67,7 +67,7 @@ def test_two_plain_threads_do_not_share_a_loop(in_thread: InThread) -> None:
     together = threading.Barrier(2)
 
     async def work() -> asyncio.AbstractEventLoop:
-        together.wait(20)  # blocks its loop until the other one is there
+        together.wait(40)  # blocks its loop until the other one is there
         return asyncio.get_running_loop()
 
     def main() -> set[asyncio.AbstractEventLoop]:
@@ -75,7 +75,7 @@ def test_two_plain_threads_do_not_share_a_loop(in_thread: InThread) -> None:
         other = threading.Thread(target=lambda: loops.append(async_to_sync(work)()), daemon=True)
         other.start()
         loops.append(async_to_sync(work)())
-        other.join(20)
+        other.join(40)
         return set(loops)
 
     assert len(in_thread(main)) == 2
@@ -94,14 +94,14 @@ def test_a_kept_loop_is_closed_after_the_idle_time() -> None:
 
         def caller() -> None:
             loops.append(async_to_sync(running_loop)())
-            end.wait(30)
+            end.wait(40)
             loops.append(async_to_sync(running_loop)())
 
         thread = threading.Thread(target=caller, daemon=True)
         thread.start()
         assert becomes(lambda: bool(loops) and loops[0].is_closed())
         end.set()
-        thread.join(20)
+        thread.join(40)
         assert len(loops) == 2
     finally:
         lowlevel.set_worker_idle_time(10.0 if before is None else before)
@@ -236,6 +236,30 @@ def test_a_task_left_behind_is_cancelled_before_the_call_returns(in_thread: InTh
     assert tasks[0].cancelled()
 
 
+def test_a_task_left_behind_that_waits_for_no_timer_is_cancelled(in_thread: InThread) -> None:
+    """Nothing but the task itself shows that the loop is not clean."""
+    log: list[str] = []
+
+    async def background() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            log.append("cleaned up")
+
+    async def work() -> None:
+        tasks.append(asyncio.create_task(background()))
+        await asyncio.sleep(0)
+
+    tasks: list[asyncio.Task[None]] = []
+
+    def main() -> list[str]:
+        async_to_sync(work)()
+        return list(log)
+
+    assert in_thread(main) == ["cleaned up"]
+    assert tasks[0].cancelled()
+
+
 def test_a_task_left_behind_by_a_call_that_failed_is_cancelled(in_thread: InThread) -> None:
     log: list[str] = []
 
@@ -304,6 +328,31 @@ def test_a_callback_scheduled_at_the_end_still_runs(in_thread: InThread) -> None
         return list(ran)
 
     assert in_thread(main) == [1]
+
+
+def test_another_thread_may_schedule_in_a_loop_that_is_looked_into(in_thread: InThread) -> None:
+    """Between two looks at the callbacks that a call has left, another thread adds one."""
+
+    async def work() -> str:
+        loop = asyncio.get_running_loop()
+
+        class Callback:
+            """Gets another thread to run in the middle of the look, and does not end it."""
+
+            def __call__(self) -> None: ...
+
+            def __eq__(self, other: object) -> bool:
+                other_thread = threading.Thread(target=loop.call_soon_threadsafe, args=(int,))
+                other_thread.start()
+                other_thread.join()
+                return True
+
+            __hash__ = object.__hash__
+
+        loop.call_soon(Callback())
+        return "done"
+
+    assert in_thread(async_to_sync(work)) == "done"
 
 
 def test_an_async_generator_left_behind_is_closed_before_the_call_returns(in_thread: InThread) -> None:
@@ -496,7 +545,7 @@ def echo_port() -> Iterator[int]:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield server.getsockname()[1]
-    thread.join(10)
+    thread.join(40)
 
 
 class PooledClient:
@@ -511,7 +560,7 @@ class PooledClient:
             self.streams = await asyncio.open_connection("127.0.0.1", self.port)
         reader, writer = self.streams
         writer.write(line)
-        return await asyncio.wait_for(reader.readline(), 5)
+        return await asyncio.wait_for(reader.readline(), 40)
 
     async def close(self) -> None:
         assert self.streams is not None
@@ -625,3 +674,97 @@ def test_a_thread_that_ends_inside_a_context_leaves_nothing_open(in_thread: InTh
     loop = in_thread(main)
     gc.collect()  # free-threaded builds leave to the collector what two threads refer to
     assert becomes(loop.is_closed)
+
+
+# What the end of a block does for its tasks.
+
+
+def block_with_a_task_that_needs_the_thread() -> bool:
+    """Whether the sensitive code of a task's cleanup ran on the thread that left the block."""
+    threads: list[threading.Thread] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    async def background(started: asyncio.Event) -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            threads.append(await sync_to_async(threading.current_thread)())
+
+    async def start() -> None:
+        started = asyncio.Event()
+        tasks.append(asyncio.create_task(background(started)))
+        await started.wait()
+
+    with AsyncSingleThreadContext():
+        async_to_sync(start)()
+    return threads == [threading.current_thread()]
+
+
+def test_the_end_of_a_block_serves_its_tasks(in_thread: InThread) -> None:
+    """A connection that the block's thread has opened is closed there. asgiref 3.13.0 has another thread do it."""
+    assert in_thread(block_with_a_task_that_needs_the_thread)
+
+
+def test_the_end_of_a_block_on_the_sensitive_thread_serves_its_tasks(in_thread: InThread) -> None:
+    """The thread waits for the task, and the task for the thread: a deadlock if it were not served."""
+
+    def main() -> bool:
+        return SyncToAsync.single_thread_executor.submit(block_with_a_task_that_needs_the_thread).result(40)
+
+    assert in_thread(main)
+
+
+def test_the_end_of_a_block_on_the_thread_of_a_running_loop(in_thread: InThread) -> None:
+    """It cannot serve there, and still ends the loop and its tasks."""
+    ended = threading.Event()
+
+    async def background(started: asyncio.Event) -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.set()
+
+    tasks: list[asyncio.Task[None]] = []
+
+    async def start() -> None:
+        started = asyncio.Event()
+        tasks.append(asyncio.create_task(background(started)))
+        await started.wait()
+
+    async def main() -> None:
+        with AsyncSingleThreadContext():
+            # asyncio.to_thread copies the context, and with it the choice.
+            await asyncio.to_thread(async_to_sync(start))
+            assert not ended.is_set()
+        assert ended.is_set()
+
+    in_thread(main())
+
+
+def test_what_a_task_raises_at_the_end_of_its_block_is_told(
+    in_thread: InThread, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As asyncio.run does it."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def background(started: asyncio.Event) -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise LookupError("at the end")
+
+    async def start() -> None:
+        started = asyncio.Event()
+        tasks.append(asyncio.create_task(background(started)))
+        await started.wait()
+
+    def main() -> None:
+        with AsyncSingleThreadContext():
+            async_to_sync(start)()
+
+    in_thread(main)
+    assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["at the end"]

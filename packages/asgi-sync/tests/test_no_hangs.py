@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import logging
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,11 +16,14 @@ from asgi_sync import (
     SyncToAsync,
     ThreadSensitiveContext,
     async_to_sync,
+    lowlevel,
     sync_to_async,
 )
 
 ident = threading.get_ident
 InThread = Callable[..., Any]
+#: More than fit on one stack: the recursion limit is 1000, and each takes several frames.
+NESTED = 2000 if os.environ.get("STRESS") else 200
 
 
 async def aident() -> int:
@@ -189,7 +193,7 @@ def test_a_flood_of_work_does_not_keep_a_frame_from_returning(in_thread: InThrea
 
 @pytest.mark.parametrize("thread_sensitive", [True, False])
 @pytest.mark.parametrize("root", ["async", "sync", "context"])
-def test_hundreds_of_nested_calls_at_once_do_not_exhaust_the_stack(
+def test_many_nested_calls_at_once_do_not_exhaust_the_stack(
     in_thread: InThread, root: str, thread_sensitive: bool
 ) -> None:
     """A frame that idles may serve another that idles, but not without end: the stack is finite.
@@ -203,7 +207,7 @@ def test_hundreds_of_nested_calls_at_once_do_not_exhaust_the_stack(
 
     async def burst() -> list[int]:
         call = sync_to_async(async_to_sync(deeper), thread_sensitive=thread_sensitive)
-        return list(await asyncio.gather(*(call(x) for x in range(600))))
+        return list(await asyncio.gather(*(call(x) for x in range(NESTED))))
 
     async def main() -> list[int]:
         if root == "context":
@@ -211,7 +215,7 @@ def test_hundreds_of_nested_calls_at_once_do_not_exhaust_the_stack(
                 return await burst()
         return await burst()
 
-    assert in_thread(async_to_sync(main) if root == "sync" else main()) == list(range(600))
+    assert in_thread(async_to_sync(main) if root == "sync" else main()) == list(range(NESTED))
 
 
 # The loop above stopped or closed.
@@ -224,6 +228,12 @@ def stopped_loop() -> Any:
     loop.run_until_complete(asyncio.sleep(0))
     yield loop
     loop.close()
+
+
+@pytest.fixture
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look more often than twice a second whether the loop still runs: the test waits for three looks."""
+    monkeypatch.setattr("asgi_sync._waiting.LOOK_AT_LOOP", 0.02)
 
 
 def result_or_clear_error(in_thread: InThread, function: Callable[[], Any], expected: Any) -> None:
@@ -271,7 +281,7 @@ def test_sync_code_that_outlives_its_loop_can_still_bridge(in_thread: InThread, 
 
     def outlives() -> None:
         entered.set()
-        go_on.wait(20)
+        go_on.wait(40)
         try:
             outcome.set_result(async_to_sync(work)())
         except BaseException as exc:
@@ -292,14 +302,14 @@ def test_sync_code_that_outlives_its_loop_can_still_bridge(in_thread: InThread, 
                 loop.close()
             go_on.set()
             try:
-                return outcome.result(20)
+                return outcome.result(40)
             finally:
                 loop.close()
 
     result_or_clear_error(in_thread, main, 5)
 
 
-def test_a_loop_that_stops_during_the_call_is_not_waited_for(in_thread: InThread) -> None:
+def test_a_loop_that_stops_during_the_call_is_not_waited_for(in_thread: InThread, quick_looks: None) -> None:
     """A clear error is all that can be given: the coroutine has begun. asgiref 3.13.0 hangs here."""
     outcome: Future[Any] = Future()
     entered = threading.Event()
@@ -333,7 +343,7 @@ def test_a_loop_that_stops_during_the_call_is_not_waited_for(in_thread: InThread
     assert "loop" in str(error)
 
 
-def test_a_loop_that_closes_during_the_call_is_not_waited_for(in_thread: InThread) -> None:
+def test_a_loop_that_closes_during_the_call_is_not_waited_for(in_thread: InThread, quick_looks: None) -> None:
     """asgiref 3.13.0 hangs here."""
     outcome: Future[Any] = Future()
     entered = threading.Event()
@@ -821,7 +831,7 @@ def test_async_to_sync_inside_an_inline_call(in_thread: InThread) -> None:
 def test_a_real_deadlock_is_told(in_thread: InThread, caplog: pytest.LogCaptureFixture) -> None:
     """The sensitive thread waits in plain code for a coroutine that waits for the sensitive thread.
 
-    An error, or a warning in the log after a few seconds, names what holds the thread and who waits.
+    An error, or a warning in the log after a few seconds (here less), names what holds the thread and who waits.
     asgiref 3.13.0 says "would deadlock" and names neither.
     """
     give_up = threading.Event()
@@ -846,12 +856,16 @@ def test_a_real_deadlock_is_told(in_thread: InThread, caplog: pytest.LogCaptureF
 
         return await sync_to_async(holds_the_thread)()
 
+    lowlevel.set_stall_limit(0.1)
     with caplog.at_level(logging.WARNING):
-        timer = threading.Timer(15, give_up.set)
+        timer = threading.Timer(40, give_up.set)
         timer.daemon = True
         timer.start()
-        told = in_thread(main())
-        timer.cancel()
+        try:
+            told = in_thread(main(), timeout=60)
+        finally:
+            lowlevel.set_stall_limit(5.0)
+            timer.cancel()
     assert "holds_the_thread" in told
     assert "the_waiting_function" in told
 

@@ -12,7 +12,7 @@ import pytest
 from asgi_sync import async_to_sync, process_portal, start_blocking_portal, sync_to_async
 
 variable: ContextVar[str] = ContextVar("variable")
-PATIENCE = 20
+PATIENCE = 40
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_what_is_called(portal):
         raise LookupError("from the portal")
 
     assert portal.call(add, 1, other=2) == 3
-    assert portal.call(plain) is portal._loop_thread.thread
+    assert portal.call(plain) is portal._host.loop_thread.thread
     with pytest.raises(LookupError, match="from the portal"):
         portal.call(fail)
     with pytest.raises(TypeError):

@@ -44,7 +44,7 @@ def fork(child):
     pid = os.fork()
     if pid == 0:
         import signal
-        signal.alarm(10)  # faulthandler's watchdog thread is not in the child, and cannot be started anew
+        signal.alarm(40)  # faulthandler's watchdog thread is not in the child, and cannot be started anew
         status = 1
         try:
             child()
@@ -171,10 +171,10 @@ def test_a_forked_child_ends_by_itself(run_program: RunProgram) -> None:
 use_everything()
 import os, signal, sys
 faulthandler.cancel_dump_traceback_later()  # the end of the child would wait for its thread
-signal.alarm(30)
+signal.alarm(60)
 pid = os.fork()
 if pid == 0:
-    signal.alarm(10)
+    signal.alarm(40)
     use_everything()
     sys.exit(7)
 print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
@@ -191,6 +191,7 @@ def test_a_fork_while_other_threads_bridge(run_program: RunProgram) -> None:
     """Locks of ours that another thread holds at that moment are free in the child."""
     out = run_program(
         CHILD
+        + f"FORKS = {20 if os.environ.get('STRESS') else 3}\n"
         + """
 stop = threading.Event()
 def hammer():
@@ -199,16 +200,40 @@ def hammer():
         async_to_sync(aident)()
 hammers = [threading.Thread(target=hammer, daemon=True) for _ in range(3)]
 for thread in hammers: thread.start()
-for _ in range(10):
+for _ in range(FORKS):
     assert fork(use_everything) == 0
 stop.set()
-for thread in hammers: thread.join(20)
+for thread in hammers: thread.join(40)
 print('done')
 """,
         options=FORKING,
         timeout=90,
     )
     assert out == "done\n"
+
+
+@needs_fork
+def test_a_fork_while_a_loops_own_lock_is_held(run_program: RunProgram) -> None:
+    """Another thread may be sending a call to the loop of a context, or a portal, at that moment."""
+    out = run_program(
+        CHILD
+        + """
+with AsyncSingleThreadContext() as context:
+    async_to_sync(aident)()
+    inherited = context._loop_thread
+    def child():
+        context.__exit__(None, None, None)  # closes nothing: the loop is the parent's
+        use_everything()
+    with inherited._lock:
+        another = threading.Thread(target=lambda: print(fork(child)))
+        another.start()
+        another.join(30)
+    async_to_sync(nested)()
+    assert context._loop_thread is inherited
+""",
+        options=FORKING,
+    )
+    assert out == "0\n"
 
 
 @needs_fork
@@ -222,7 +247,7 @@ def main():
     use_everything()
     process = multiprocessing.get_context("fork").Process(target=use_everything)
     process.start()
-    process.join(15)
+    process.join(40)
     print(process.exitcode)
 main()
 """,
@@ -252,7 +277,7 @@ def other():
     used.set()
     threading.Event().wait(60)
 threading.Thread(target=other, daemon=True).start()
-assert used.wait(15)
+assert used.wait(40)
 print('done')
 """,
         options=("-X", "dev"),
@@ -332,7 +357,7 @@ def test_a_thread_that_goes_on_after_the_main_thread_can_bridge(run_program: Run
 ready = threading.Event()
 def other():
     ready.set()
-    threading.main_thread().join(10)
+    threading.main_thread().join(40)
     try:
         use_everything()
         print("bridged")

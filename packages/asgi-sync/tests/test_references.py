@@ -44,7 +44,7 @@ FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 def gone(*references: "weakref.ref[Any]") -> bool:
     """Whether all are dead; a worker may need a moment to let go of its last job."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while time.monotonic() < end:
         if all(reference() is None for reference in references):
             return True
@@ -218,7 +218,7 @@ def test_a_cancelled_call_keeps_nothing_alive(in_thread: InThread) -> None:
 
     def work(thing: Thing) -> None:
         entered.set()
-        release.wait(20)
+        release.wait(40)
 
     async def main() -> None:
         thing = Thing()

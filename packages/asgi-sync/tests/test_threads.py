@@ -1,6 +1,7 @@
 """Threads: a handful for any number of requests, ended when idle, never shared by what must be apart."""
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from asgi_sync import ThreadSensitiveContext, async_to_sync, lowlevel, sync_to_a
 
 InThread = Callable[..., Any]
 RunProgram = Callable[..., str]
+REQUESTS = 10_000 if os.environ.get("STRESS") else 500
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def short_idle_time() -> Iterator[None]:
     lowlevel.set_worker_idle_time(10.0 if before is None else before)
 
 
-def becomes(condition: Callable[[], bool], within: float = 10) -> bool:
+def becomes(condition: Callable[[], bool], within: float = 40) -> bool:
     """Whether a condition comes true in time (seconds)."""
     end = time.monotonic() + within
     while time.monotonic() < end:
@@ -52,13 +54,13 @@ async def request() -> None:
             await sync_to_async(int)()
 
 
-def test_ten_thousand_requests_start_a_handful_of_threads(
+def test_thousands_of_requests_start_a_handful_of_threads(
     in_thread: InThread, started: list[threading.Thread]
 ) -> None:
-    """asgiref 3.13.0 starts 20,000: one for each context and one more to join it."""
+    """asgiref 3.13.0 starts two for each: one for the context and one more to join it."""
 
     async def main() -> None:
-        for _ in range(10_000):
+        for _ in range(REQUESTS):
             await request()
 
     in_thread(main(), timeout=100)
@@ -116,7 +118,7 @@ def test_idle_threads_end_by_themselves(run_program: RunProgram) -> None:
         async_to_sync(request)()
         asyncio.run(main())
         async_to_sync(main)()
-        end = time.monotonic() + 10
+        end = time.monotonic() + 30
         while set(threading.enumerate()) != before and time.monotonic() < end:
             time.sleep(0.01)
         print([thread.name for thread in set(threading.enumerate()) - before if "asgi" not in thread.name])
@@ -152,7 +154,7 @@ def test_a_thread_does_not_end_under_a_call_that_comes_at_that_moment(in_thread:
     lowlevel.set_worker_idle_time(0.001)
 
     async def main() -> None:
-        for i in range(300):
+        for i in range(300 if os.environ.get("STRESS") else 100):
             await request()
             await asyncio.sleep(0.0008 + (i % 10) * 0.0001)
 
@@ -212,12 +214,13 @@ def test_threads_have_names_that_say_whose_they_are(in_thread: InThread) -> None
 
 
 def test_the_main_thread_is_not_kept_waiting_by_idle_threads(run_program: RunProgram) -> None:
-    """With the default idle time of ten seconds the program still ends at once."""
-    begin = time.monotonic()
+    """However long they are kept, the program ends at once."""
     run_program(
         """
         import asyncio
-        from asgi_sync import ThreadSensitiveContext, async_to_sync, sync_to_async
+        from asgi_sync import ThreadSensitiveContext, async_to_sync, lowlevel, sync_to_async
+
+        lowlevel.set_worker_idle_time(3600)
 
         async def request():
             async with ThreadSensitiveContext():
@@ -227,4 +230,3 @@ def test_the_main_thread_is_not_kept_waiting_by_idle_threads(run_program: RunPro
         async_to_sync(request)()
         """
     )
-    assert time.monotonic() - begin < 8

@@ -6,8 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from asgi_wsgi import WSGIMiddleware, WsgiToAsgi
+
+# A busy machine is no finding.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 BOTH = {"WsgiToAsgi": WsgiToAsgi, "WSGIMiddleware": WSGIMiddleware}
 

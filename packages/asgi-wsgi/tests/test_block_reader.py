@@ -4,6 +4,7 @@ import io
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wsgi_driver import STRESS
 
 from asgi_wsgi._block_reader import BlockReader
 
@@ -38,7 +39,7 @@ def perform(file, name, size):
     return getattr(file, name)(size)
 
 
-@settings(deadline=None)
+@settings(max_examples=1000 if STRESS else 60)
 @given(st.lists(st.binary(max_size=12).map(lambda b: b.replace(b"\x00", b"\n"))), calls)
 def test_any_sequence_of_reads_is_that_of_bytesio(blocks, steps):
     ours, model = Blocks(blocks), io.BytesIO(b"".join(blocks))
@@ -47,7 +48,7 @@ def test_any_sequence_of_reads_is_that_of_bytesio(blocks, steps):
     assert ours.read() == model.read()
 
 
-@settings(deadline=None)
+@settings(max_examples=1000 if STRESS else 60)
 @given(st.lists(st.binary(max_size=12)), st.lists(st.integers(-1, 20), max_size=20))
 def test_read1_gives_what_is_there(blocks, steps):
     reader, model = Blocks(blocks), b"".join(blocks)

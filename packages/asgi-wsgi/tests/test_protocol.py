@@ -4,7 +4,7 @@ import asyncio
 import io
 
 import pytest
-from wsgi_driver import Client, Signal, ask, hello, http_scope
+from wsgi_driver import Client, Signal, ask, eventually, hello, http_scope
 
 pytestmark = pytest.mark.asyncio
 
@@ -254,9 +254,5 @@ async def test_flushed_blocks_reach_a_waiting_client_at_once(adapt):
         assert (await ticks.get())["body"] == b"data: 1\n\n"
         tick.set()
     client.disconnect()
-    for _ in range(200):
-        if task.done():
-            break
-        tick.set()
-        await asyncio.sleep(0.01)
+    await eventually(lambda: (tick.set(), task.done())[1])
     await task

@@ -6,9 +6,9 @@ import asyncio
 import logging
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from wsgi_driver import Client, http_scope
+from wsgi_driver import STRESS, Client, eventually, http_scope
 
 from asgi_wsgi import WSGIMiddleware, WsgiToAsgi
 
@@ -110,7 +110,7 @@ async def one_request(application, scope, parts, ending):
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=1000 if STRESS else 60)
 @given(scope=scopes, parts=st.lists(st.binary(max_size=30), max_size=4), ending=endings)
 def test_whatever_a_client_sends_gets_an_answer_or_a_quiet_end(adapter, scope, parts, ending):
     client = asyncio.run(one_request(ADAPTERS[adapter], scope, parts, ending))
@@ -125,7 +125,7 @@ def test_whatever_a_client_sends_gets_an_answer_or_a_quiet_end(adapter, scope, p
 header_text = st.text(alphabet=st.characters(max_codepoint=300), max_size=10)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=1000 if STRESS else 60)
 @given(
     status=st.one_of(st.sampled_from(["200 OK", "204", "304 x", "404 Not Found"]), st.text(max_size=8)),
     headers=st.lists(st.tuples(header_text, header_text), max_size=4),
@@ -212,7 +212,7 @@ async def test_hundreds_of_slow_uploads_and_slow_readers(adapt):
         client.reading.clear()
     tasks = [client.start() for client in (*uploads, *readers)]
     for _ in range(3):
-        await asyncio.sleep(0.01)
+        await eventually(lambda: all(client.inbox.empty() for client in uploads))
         for client in uploads:
             client.upload(b"b", more=True)
     for client in uploads:

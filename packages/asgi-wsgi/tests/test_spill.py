@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wsgi_driver import Client, Signal
+from wsgi_driver import STRESS, Client, Signal
 
 from asgi_wsgi import WsgiToAsgi, _outbox
 from asgi_wsgi._spill import Spill
@@ -13,7 +13,7 @@ from asgi_wsgi._spill import Spill
 pytestmark = pytest.mark.asyncio
 
 
-@settings(deadline=None)
+@settings(max_examples=1000 if STRESS else 60)
 @given(st.lists(st.one_of(st.binary(max_size=50), st.just({"type": "x"}), st.none())), st.integers(1, 200))
 def spill_keeps_the_order(items, room):
     spill = Spill()

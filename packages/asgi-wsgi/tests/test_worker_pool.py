@@ -6,12 +6,12 @@ import threading
 import time
 
 import pytest
-from wsgi_driver import PATIENCE, Signal
+from wsgi_driver import PATIENCE, STRESS, Signal, eventually_without_loop
 
 from asgi_wsgi import _worker_pool
 from asgi_wsgi._worker_pool import WorkerPool
 
-ROUNDS = 300 if os.environ.get("STRESS") else 20
+ROUNDS = 300 if STRESS else 20
 
 
 def threads_of(pool):
@@ -48,8 +48,7 @@ def test_an_idle_thread_is_used_again():
 
         pool.submit(job)
         done.wait()
-        while not pool._idle:
-            time.sleep(0.001)
+        eventually_without_loop(lambda: pool._idle)
     assert names == {"again-1"}
 
 
@@ -61,11 +60,7 @@ def test_idle_threads_end(monkeypatch):
         pool.submit(lambda: (meeting.wait(), None)[1])
         start_all(pool)
     meeting.wait()
-    for _ in range(1000):
-        if not threads_of(pool):
-            break
-        time.sleep(0.01)
-    assert not threads_of(pool)
+    eventually_without_loop(lambda: not threads_of(pool))
     done = Signal()
     pool.submit(done.set)
     done.wait()
@@ -78,12 +73,7 @@ def test_idle_threads_can_be_told_to_end():
         pool.submit(lambda: (meeting.wait(), None)[1])
         start_all(pool)
     meeting.wait()
-    for _ in range(1000):
-        pool.end_idle_threads()
-        if not threads_of(pool):
-            break
-        time.sleep(0.01)
-    assert not threads_of(pool)
+    eventually_without_loop(lambda: (pool.end_idle_threads(), not threads_of(pool))[1])
 
 
 def test_a_lent_place_lets_another_job_run():
@@ -127,8 +117,7 @@ def test_who_comes_back_waits_for_a_place_and_goes_before_new_jobs():
     pool.submit(lambda: order.append("new"))
     pool.submit(done.set)
     go_on.set()
-    while not pool._returning:
-        time.sleep(0.001)
+    eventually_without_loop(lambda: pool._returning)
     assert order == []
     leave.set()
     done.wait()
@@ -161,8 +150,7 @@ def test_running_jobs_never_exceed_the_places():
             pool.submit(job)
         done.wait()
         assert peak <= 3
-        while pool._busy:
-            time.sleep(0.001)
+        eventually_without_loop(lambda pool=pool: not pool._busy)
         assert (pool._lent, len(pool._jobs), len(pool._returning)) == (0, 0, 0)
         pool.end_idle_threads()
 
@@ -194,12 +182,7 @@ def test_idle_threads_keep_nothing_alive():
     pool.submit(thing)
     done.wait()
     del thing
-    for _ in range(1000):
-        gc.collect()
-        if kept() is None:
-            break
-        time.sleep(0.005)
-    assert kept() is None
+    eventually_without_loop(lambda: (gc.collect(), kept() is None)[1])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Longer than anything here takes on a busy machine; only a hang ever waits for it.
 PATIENCE = 60
+
+# With STRESS in the environment large counts and sizes are what is promised; else they only show the same.
+STRESS = bool(os.environ.get("STRESS"))
 
 
 def http_scope(**changes: Any) -> dict[str, Any]:
@@ -121,6 +129,21 @@ async def ask(app: Any, scope: Any = None, body: bytes | list[bytes] = b"") -> C
     return await Client(app, scope, body).run()
 
 
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait on a loop until the condition holds, for what a thread does in its own time."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+def eventually_without_loop(condition: Callable[[], object]) -> None:
+    """Wait until the condition holds, for what a thread does in its own time."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "what should have happened did not happen"
+        time.sleep(0.001)
+
+
 class Signal(threading.Event):
     """An event between threads and a loop, whose every wait has an end."""
 
@@ -131,9 +154,7 @@ class Signal(threading.Event):
 
     async def seen(self) -> None:
         """Wait on a loop, without blocking it."""
-        async with asyncio.timeout(PATIENCE):
-            while not self.is_set():
-                await asyncio.sleep(0.002)
+        await eventually(self.is_set)
 
 
 class Recorder:

@@ -11,8 +11,8 @@ from typing import Any, TypeVar, cast
 F = TypeVar("F", bound=Callable[..., Any])
 
 if sys.version_info >= (3, 12):
-    iscoroutinefunction = inspect.iscoroutinefunction
-    markcoroutinefunction = inspect.markcoroutinefunction
+    from inspect import iscoroutinefunction as iscoroutinefunction
+    from inspect import markcoroutinefunction as markcoroutinefunction
 else:
     # inspect learnt to see marks in 3.12. Before that asyncio's own mark is the one that everybody agrees on.
     def iscoroutinefunction(func: object) -> bool:

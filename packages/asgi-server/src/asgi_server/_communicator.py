@@ -53,7 +53,7 @@ class ApplicationCommunicator:
     def __init__(self, application: Callable[..., Any], scope: Any) -> None:
         if not callable(application):
             raise TypeError(f"the application must be callable, not {application!r}")
-        self.application = guarantee_single_callable(application)
+        self.application: Callable[..., Any] = guarantee_single_callable(application)
         self.scope = scope
         self._future: asyncio.Task[None] | None = None
         self._input_queue: asyncio.Queue[Any] | None = None

@@ -41,7 +41,7 @@ class Inbox:
     __slots__ = ("_getters", "_items", "_maxsize", "_putters", "owner")
 
     def __init__(self, owner: Instance, maxsize: int, items: Iterable[Any] = ()) -> None:
-        self.owner = owner
+        self.owner: Instance = owner
         self._maxsize = maxsize
         self._items: deque[Any] = deque(items)
         self._getters: list[asyncio.Future[None]] = []
@@ -120,12 +120,9 @@ class Inbox:
         if self._items and self._getters:
             self._wake_one(self._getters)
 
-    def pop(self) -> Any:
-        """Take the first item out. There must be one."""
-        item = self._items.popleft()
-        if self._putters:
-            self._wake_one(self._putters)
-        return item
+    def wake_putter(self) -> None:
+        """Let the next waiting put go on: an item was taken out."""
+        self._wake_one(self._putters)
 
     def take_all(self) -> list[Any]:
         """Take everything out, and let every waiting put look again where its message belongs."""
@@ -135,15 +132,15 @@ class Inbox:
             self._wake_one(self._putters)
         return items
 
-    async def wait_for_item(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wait until an item may be there. No timeout: an idle application waits as long as it lives."""
-        waiter = loop.create_future()
+    def waiter_for_item(self) -> asyncio.Future[None]:
+        """A future that is done when an item may be there."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._getters.append(waiter)
-        try:
-            await waiter
-        except BaseException:
-            self._abandon(self._getters, waiter, pass_on=bool(self._items))
-            raise
+        return waiter
+
+    def abandon(self, waiter: asyncio.Future[None]) -> None:
+        """Nobody waits any more for this future of :meth:`waiter_for_item`."""
+        self._abandon(self._getters, waiter, pass_on=bool(self._items))
 
     def _abandon(
         self, waiters: list[asyncio.Future[None]], waiter: asyncio.Future[None], *, pass_on: bool

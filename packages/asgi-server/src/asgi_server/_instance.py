@@ -54,27 +54,28 @@ class Instance(dict[str, Any]):
     )
 
     def __init__(self, pool: Pool, scope_id: Hashable, scope: Any, items: Iterable[Any]) -> None:
-        self.pool = pool
-        self.scope_id = scope_id
-        self.inbox = Inbox(self, pool.options.queue_maxsize, items)
+        self.pool: Pool = pool
+        self.scope_id: Hashable = scope_id
+        self.inbox: Inbox = Inbox(self, pool.options.queue_maxsize, items)
         self.task: asyncio.Future[Any] = pool.not_started
         self.gate: asyncio.Future[None] | None = None
         self.predecessor: Instance | None = None  # the instance of this scope that has to end first
         self.successor: Instance | None = None  # the instance of this scope that waits for this one's end
-        self.has_place = False  # is one of the max_applications that may run
-        self.leaves_place = False  # and will give it back
-        self.sending = 0  # sends that have not returned
-        self.working = False  # has a message in hand: received it and has not asked for the next
-        self.has_received = False
+        self.has_place: bool = False  # is one of the max_applications that may run
+        self.leaves_place: bool = False  # and will give it back
+        self.sending: int = 0  # sends that have not returned
+        self.working: bool = False  # has a message in hand: received it and has not asked for the next
+        self.has_received: bool = False
         self.tracked: list[Tracked] = []  # those in hand that somebody wants to hear about
-        self.draining = False  # no longer listed; handles what it has, then is cancelled
-        self.told = False  # its final event is in its inbox or was received
-        self.cancelled = False  # this pool has cancelled it
-        self.closed = False  # takes no more messages
-        self.ended = False  # its task is done and the books are closed
-        self.stuck = False  # ignored its cancellation
-        self.reason = ""  # why it had to leave
-        self.started_at = self.touched = time.monotonic()
+        self.draining: bool = False  # no longer listed; handles what it has, then is cancelled
+        self.told: bool = False  # its final event is in its inbox or was received
+        self.cancelled: bool = False  # this pool has cancelled it
+        self.closed: bool = False  # takes no more messages
+        self.ended: bool = False  # its task is done and the books are closed
+        self.stuck: bool = False  # ignored its cancellation
+        self.reason: str = ""  # why it had to leave
+        self.started_at: float = time.monotonic()
+        self.touched: float = self.started_at
         super().__init__(input_queue=self.inbox, future=self.task, scope=scope, last_used=time.time())
 
     @property
@@ -85,16 +86,28 @@ class Instance(dict[str, Any]):
     async def receive(self) -> Any:
         """The application's ``receive``: its next message. To ask says that the last one is handled."""
         if self.working:
-            self.settle("handled")
+            self.working = False
+            if self.tracked:
+                self.settle("handled")
         inbox = self.inbox
-        while inbox.empty() or self.cancelled:
+        items = inbox._items
+        while not items or self.cancelled:
             if self.cancelled:
                 await self._refuse()
             if self.draining:
                 # Everything is handled: now it can go. The cancellation arrives at the wait below.
                 self.pool.cancel(self)
-            await inbox.wait_for_item(self.pool.loop)
-        item = inbox.pop()
+            waiter = inbox.waiter_for_item()
+            try:
+                # No timeout: an idle application waits as long as it lives. Not in a coroutine of the inbox's,
+                # which would take longer than all the rest of this.
+                await waiter
+            except BaseException:
+                inbox.abandon(waiter)
+                raise
+        item = items.popleft()
+        if inbox._putters:
+            inbox.wake_putter()
         self.working = self.has_received = True
         if type(item) is not Tracked:
             return item

@@ -11,6 +11,7 @@ from ._calling import Calls
 from ._deadlines import Deadlines
 from ._errors import ServerClosedError
 from ._instance import Instance
+from ._leaving import Leaving
 from ._observer import notify
 from ._places import Places
 from ._reporting import Reports
@@ -38,11 +39,10 @@ class Pool:
     def __init__(self, server: StatelessServer, options: Options) -> None:
         self.server = server
         self.options = options
-        self.roster = Roster(options.idle_timeout, self._idle)
-        self.reports = Reports(server)
-        # The newest leaving instance of each scope; older ones hang on its chain of predecessors.
-        self._leaving: dict[Hashable, Instance] = {}
-        self.calls = Calls(server)
+        self.roster: Roster = Roster(options.idle_timeout, self._idle)
+        self.reports: Reports = Reports(server)
+        self.leaving: Leaving = Leaving()
+        self.calls: Calls = Calls(server)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.draining = False  # shutting down: newcomers leave as soon as they have handled what they have
         self.closed = False  # nobody is called any more
@@ -56,8 +56,8 @@ class Pool:
             # Instances of an earlier loop are gone with it: asyncio.run() cancels them when it ends.
             self._loop = loop
             self.roster.clear()
-            self._leaving.clear()
-            self.places = Places(self)
+            self.leaving.clear()
+            self.places: Places = Places(self)
             # Stands in for the task of an instance during the moment before there is one.
             self.not_started: asyncio.Future[Any] = loop.create_future()
             self._grace = Deadlines(loop, self.options.eviction_grace, self._grace_over)
@@ -67,11 +67,7 @@ class Pool:
     def alive(self) -> Iterator[Instance]:
         """Every instance whose task is not done, those without a place and those that are stuck included."""
         yield from self.roster
-        for newest in list(self._leaving.values()):
-            leaving: Instance | None = newest
-            while leaving is not None and not leaving.ended:
-                yield leaving
-                leaving = leaving.predecessor
+        yield from self.leaving
 
     async def no_line(self) -> None:
         """Wait until nobody waits for a place."""
@@ -141,8 +137,8 @@ class Pool:
         self.calls.caller()  # an application that cannot be called is the caller's error, not the instance's
         if self.closed:
             raise ServerClosedError("the server has shut down")
-        last = self._leaving.get(scope_id)
-        if last is not None and self.is_blocked(scope_id):
+        last = self.leaving.newest(scope_id)
+        if last is not None and self.leaving.is_blocked(scope_id):
             drop(last, list(items), "the last instance of its scope ignores its cancellation")
             return last
         self._make_room()
@@ -164,8 +160,7 @@ class Pool:
         if last is None:
             self.places.queue(instance)
         else:
-            instance.predecessor, last.successor = last, instance
-            last.closed = True  # or a queue that somebody kept would overtake the new one
+            self.leaving.follow(last, instance)
         return instance
 
     def _make_room(self) -> None:
@@ -179,7 +174,7 @@ class Pool:
 
     def _stay(self, instance: Instance, items: Iterable[Any]) -> Instance:
         # It was leaving and has not been cancelled. Its scope is wanted again and nobody waits for its place.
-        del self._leaving[instance.scope_id]
+        self.leaving.recall(instance)
         self._grace.discard(instance)
         instance.draining = self.draining
         self.roster.add(instance)
@@ -219,7 +214,7 @@ class Pool:
             self.finish(instance)
             return
         instance.draining, instance.reason = True, reason
-        self._leaving[instance.scope_id] = instance
+        self.leaving.add(instance)
         self.places.leave(instance)
         instance.tell_final_event()
         if instance.idle:
@@ -252,7 +247,7 @@ class Pool:
             return
         instance.cancelled = instance.closed = instance.draining = True
         if self.roster.remove(instance):
-            self._leaving[instance.scope_id] = instance
+            self.leaving.add(instance)
         self.places.leave(instance)
         self._grace.discard(instance)
         self._cancellations.add(instance)
@@ -291,21 +286,6 @@ class Pool:
                 self._cancellations.discard(instance)
                 self._cancellation_ignored(instance)
 
-    def is_blocked(self, scope_id: Hashable) -> bool:
-        """Whether an instance of the scope is stuck, so that no other may start."""
-        instance = self._leaving.get(scope_id)
-        while instance is not None and not instance.stuck:
-            instance = instance.predecessor
-        return instance is not None
-
-    def reap_foreign(self) -> None:
-        """Report and forget what somebody put into ``application_instances`` by hand and is done."""
-        for scope_id, entry in self.roster.foreign():
-            if entry["future"].done():
-                del self.roster.instances[scope_id]
-                if not entry["future"].cancelled() and (error := entry["future"].exception()) is not None:
-                    self.reports.add(error, entry)
-
     def finish(self, instance: Instance) -> None:
         """Close the books of an instance whose task is done: the task's callback, or somebody before it."""
         if instance.ended:
@@ -318,7 +298,10 @@ class Pool:
         cancelled = task.cancelled()
         error = None if cancelled else task.exception()
         instance.settle("cancelled" if cancelled else "failed" if error else "handled")
-        self._hand_over(instance, self._leave_chain(instance))
+        successor = self.leaving.remove(instance)
+        if successor is not None and successor.predecessor is None:
+            self.places.queue(successor)
+        self._hand_over(instance, successor)
         if error is not None and not isinstance(error, (KeyboardInterrupt, SystemExit)):
             self.reports.add(error, instance)
         if instance.has_place or instance.stuck:  # else it was never called
@@ -328,19 +311,3 @@ class Pool:
                 self.options.observer, "instance_ended", instance.scope_id, instance.reason or ending, seconds
             )
         self.places.give_back(instance)
-
-    def _leave_chain(self, instance: Instance) -> Instance | None:
-        # Takes the instance out of the chain of its scope; returns the one that waited for its end.
-        before, after = instance.predecessor, instance.successor
-        instance.predecessor = instance.successor = None
-        if self._leaving.get(instance.scope_id) is instance:
-            del self._leaving[instance.scope_id]
-            if before is not None:
-                self._leaving[instance.scope_id] = before
-        if before is not None:
-            before.successor = after
-        if after is not None:
-            after.predecessor = before
-            if before is None:
-                self.places.queue(after)
-        return after

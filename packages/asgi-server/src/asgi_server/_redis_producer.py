@@ -24,7 +24,7 @@ class RedisStreamsProducer:
 
     def __init__(self, client: Any, layout: Layout | None = None, *, maxlen: int | None = None) -> None:
         self._client = client
-        self.layout = layout or Layout()
+        self.layout: Layout = layout or Layout()
         self._maxlen = maxlen
         self._agreed = False
 

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from ._errors import ScopeBlockedError
 from ._options import Backoff, seconds, whole_number
+from ._redis_acknowledging import Acknowledgements
 from ._redis_client import connect, end
 from ._redis_layout import Layout, decode
 from ._redis_leases import Leases
@@ -66,10 +67,10 @@ class RedisStreamsServer(StatelessServer):
         whole_number("prefetch", prefetch, minimum=1)
         whole_number("replies_maxlen", replies_maxlen, minimum=1)
         seconds("lease", lease, positive=True)
-        self.layout = layout or Layout()
+        self.layout: Layout = layout or Layout()
         self.group = group
-        self.name = name or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self.claimed = 0
+        self.name: str = name or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.claimed: int = 0
         """How many messages were taken over from another worker: only these can be served twice."""
         self._url = url
         self._prefetch = prefetch
@@ -78,14 +79,11 @@ class RedisStreamsServer(StatelessServer):
         self._client: Any = None
         self._partitions: dict[int, Partition] = {}
         self._in_flight: set[tuple[int, bytes]] = set()
-        self._handled: set[tuple[int, bytes]] = set()  # to be acknowledged
-        self._failed: dict[tuple[int, bytes], dict[bytes, bytes]] = {}  # to be copied and acknowledged
         self._giving_back: set[asyncio.Task[None]] = set()
         self._renewed = 0.0  # when the leases were renewed, on the monotonic clock
         self._turn = 0
         self._reading = asyncio.Lock()
         self._changed = asyncio.Event()
-        self._wants_acknowledgement = asyncio.Event()
 
     @property
     def partitions(self) -> frozenset[int]:
@@ -99,21 +97,29 @@ class RedisStreamsServer(StatelessServer):
         self._client = connect(self._url, self._lease)
         self._writer = Writer(self._client)
         self._leases = Leases(self._client, self.layout, self.name, self._lease)
+        self._acknowledgements = Acknowledgements(
+            self._client,
+            self.layout,
+            self.group,
+            failed_maxlen=self._replies_maxlen,
+            pause=self._lease / 10,
+        )
         self._leaving = False
         self._ended = False
         self._renewed = time.monotonic()
-        keepers = [asyncio.create_task(self._keep()), asyncio.create_task(self._acknowledge_all())]
+        keepers = [asyncio.create_task(self._keep()), asyncio.create_task(self._acknowledgements.run())]
         try:
             await super().arun()
         finally:
             self._ended = True
+            self._acknowledgements.end()
             await end({*keepers, *self._giving_back})
             await self._goodbye()
 
     async def _goodbye(self) -> None:
         try:
             async with asyncio.timeout(self._lease):
-                await self._acknowledge()
+                await self._acknowledgements.flush()
                 await self._leases.leave()
         except (RedisError, OSError, TimeoutError) as error:
             logger.warning("could not say goodbye to Redis, so the leases have to run out: %r", error)
@@ -203,7 +209,7 @@ class RedisStreamsServer(StatelessServer):
 
     async def _serve_claimed(self, partition: Partition, entry: bytes, fields: dict[bytes, bytes]) -> None:
         key = partition.number, entry
-        if fields and not (key in self._in_flight or key in self._handled or key in self._failed):
+        if fields and not (key in self._in_flight or key in self._acknowledgements):
             self.claimed += 1
             await self._serve(partition, entry, fields)
 
@@ -216,8 +222,7 @@ class RedisStreamsServer(StatelessServer):
             scope_id, scope, message = decode(fields)
         except (KeyError, ValueError) as error:
             logger.error("entry %r of %s is no message: %r", entry, partition.stream, error)
-            self._failed[key] = fields
-            self._wants_acknowledgement.set()
+            self._acknowledgements.add_failed(key, fields)
             return
         self._in_flight.add(key)
         try:
@@ -238,43 +243,12 @@ class RedisStreamsServer(StatelessServer):
         self._in_flight.discard(key)
         self._changed.set()
         if outcome == "handled":
-            self._handled.add(key)
-            self._wants_acknowledgement.set()
+            self._acknowledgements.add(key)
         elif outcome == "failed":
-            self._failed[key] = fields
-            self._wants_acknowledgement.set()
+            self._acknowledgements.add_failed(key, fields)
         else:
             # Nobody is done with it: this worker claims it again, or the next one that has the partition.
             partition.fresh, partition.claims_at = True, 0.0
-
-    ### Acknowledging
-
-    async def _acknowledge_all(self) -> None:
-        while not self._ended:
-            await self._wants_acknowledgement.wait()
-            self._wants_acknowledgement.clear()
-            try:
-                await self._acknowledge()
-            except (RedisError, OSError) as error:
-                logger.warning("could not acknowledge, will try again: %r", error)
-                self._wants_acknowledgement.set()
-                await asyncio.sleep(self._lease / 10)
-
-    async def _acknowledge(self) -> None:
-        handled, failed = set(self._handled), dict(self._failed)
-        by_partition: dict[int, list[bytes]] = {}
-        for number, entry in handled | set(failed):
-            by_partition.setdefault(number, []).append(entry)
-        async with self._client.pipeline(transaction=False) as pipeline:
-            for fields in failed.values():
-                pipeline.xadd(self.layout.failed, fields, maxlen=self._replies_maxlen, approximate=True)
-            for number, entries in by_partition.items():
-                pipeline.xack(self.layout.stream(number), self.group, *entries)
-            await pipeline.execute()
-        self._handled -= handled
-        for key in failed:
-            del self._failed[key]
-        self._changed.set()
 
     ### Keeping the leases
 
@@ -334,7 +308,7 @@ class RedisStreamsServer(StatelessServer):
         if self._partitions.pop(partition.number, None) is None:
             return  # lost meanwhile
         try:
-            await self._acknowledge()
+            await self._acknowledgements.flush()
             await self._leases.release(partition.number)
         except (RedisError, OSError) as error:
             logger.warning(

@@ -8,6 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._roster import Roster
     from ._stateless_server import StatelessServer
 
 logger = logging.getLogger("asgi_server.server")
@@ -25,6 +26,15 @@ class Reports:
         task = asyncio.get_running_loop().create_task(self._report(error, details))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def look_for_foreign(self, roster: Roster) -> None:
+        """Report and forget what somebody put into ``application_instances`` by hand and is done."""
+        for scope_id, entry in roster.foreign():
+            future = entry["future"]
+            if future.done():
+                del roster.instances[scope_id]
+                if not future.cancelled() and (error := future.exception()) is not None:
+                    self.add(error, entry)
 
     async def _report(self, error: BaseException, details: dict[str, Any]) -> None:
         try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._errors import ScopeBlockedError, ServerClosedError
 from ._inbox import Tracked
+from ._instance import Instance
 from ._options import Options, whole_number
 from ._pool import Pool
 from ._running import run_server
@@ -114,7 +115,7 @@ class StatelessServer:
         self._pool = Pool(self, options)
         self._serving: Serving | None = None
         self._submissions = Submissions()
-        self.application_instances = self._pool.roster.instances
+        self.application_instances: dict[Hashable, Any] = self._pool.roster.instances
 
     ### What a subclass writes
 
@@ -146,7 +147,7 @@ class StatelessServer:
         """
         while True:
             await asyncio.sleep(self.application_checker_interval)
-            self._pool.reap_foreign()
+            self._pool.reports.look_for_foreign(self._pool.roster)
 
     ### Running
 
@@ -212,7 +213,7 @@ class StatelessServer:
         if scope_id not in self.application_instances:
             if pool.closed:
                 raise ServerClosedError("the server has shut down")
-            if pool.is_blocked(scope_id):
+            if pool.leaving.is_blocked(scope_id):
                 raise ScopeBlockedError(f"the last instance of scope {scope_id!r} ignores its cancellation")
             await pool.no_line()
         inbox = await self.get_or_create_application_instance(scope_id, scope).with_room()
@@ -236,7 +237,13 @@ class StatelessServer:
         message put after the instance has ended starts a new one. Must be called on the event loop. Raises
         ServerClosedError after the shutdown, TypeError if the application cannot be called.
         """
-        return self._pool.get_or_create(scope_id, scope)
+        roster = self._pool.roster
+        instance: object = roster.instances.get(scope_id)
+        if type(instance) is not Instance or instance.task.done():
+            return self._pool.get_or_create(scope_id, scope)
+        # The usual case, without another call.
+        roster.touch(instance)
+        return instance.inbox
 
     def delete_oldest_application_instance(self) -> None:
         """Evict the least recently used instance."""

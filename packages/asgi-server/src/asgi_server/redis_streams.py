@@ -6,8 +6,8 @@ them. What is guaranteed, and how far it scales, is in ``docs-redis.md`` of this
 
 try:
     from ._redis_server import RedisStreamsServer
-except ImportError as error:
-    raise ImportError('asgi_server.redis_streams needs redis-py: install "asgi-server[redis]"') from error
+except ImportError as _error:
+    raise ImportError('asgi_server.redis_streams needs redis-py: install "asgi-server[redis]"') from _error
 
 from ._redis_layout import Layout
 from ._redis_producer import RedisStreamsProducer

@@ -12,6 +12,8 @@ from ._marks import iscoroutinefunction, markcoroutinefunction
 from ._portal import BlockingPortal
 from ._portals import process_portal, start_blocking_portal
 from ._proxy import AsyncProxy, SyncProxy, async_proxy, sync_proxy
+from ._recorder import RecordedCrossing, Recording, record
+from ._recording_middleware import RecordingMiddleware
 from ._scopes import AsyncSingleThreadContext, ThreadSensitiveContext
 from ._sync_context_managers import sync_to_async_context_manager
 from ._sync_iterators import sync_to_async_iterator
@@ -27,6 +29,9 @@ __all__ = [
     "BlockingPortal",
     "CurrentThreadExecutor",
     "DeadlockError",
+    "RecordedCrossing",
+    "Recording",
+    "RecordingMiddleware",
     "SyncProxy",
     "SyncToAsync",
     "TaskStatus",
@@ -38,6 +43,7 @@ __all__ = [
     "iscoroutinefunction",
     "markcoroutinefunction",
     "process_portal",
+    "record",
     "start_blocking_portal",
     "sync_proxy",
     "sync_to_async",

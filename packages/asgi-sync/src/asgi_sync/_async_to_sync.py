@@ -14,10 +14,11 @@ from ._call import describe
 from ._context import write_back
 from ._drive import ClassicDrive, Drive, await_while_handling
 from ._frame import Frame, loop_thread_executors, waiting_frame
+from ._listeners import Observed, listeners
 from ._marks import calls_coroutine
 from ._scopes import AsyncSingleThreadContext, async_single_thread_context, executors
 from ._waiting import run_and_wait
-from ._wrapping import adopt_metadata, bind, callers_stacklevel, function_of
+from ._wrapping import adopt_metadata, bind, callers_stacklevel, function_of, hide_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -88,6 +89,10 @@ class AsyncToSync(Generic[P, R]):
                 "You cannot use AsyncToSync in the same thread as an async event loop - "
                 "just await the async function directly."
             )
+        if listeners and not isinstance(self, Observed):
+            from ._observe import observed_async_to_sync  # which stands on this module
+
+            return observed_async_to_sync(self, args, kwargs)  # type: ignore[no-any-return]  # R, by P
         exc_info = sys.exc_info()
         current = getattr(executors, "current", None)
         # Looked up at each call: whoever replaces the hook must be asked.
@@ -153,7 +158,9 @@ class AsyncToSync(Generic[P, R]):
             context[0] = copy_context()
 
 
+hide_annotations(AsyncToSync)
 _MAIN_WRAP = vars(AsyncToSync)["main_wrap"]
+_CALL = vars(AsyncToSync)["__call__"]
 
 
 def _enter(frame: Frame) -> None:

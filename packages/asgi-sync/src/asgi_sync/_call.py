@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from _thread import allocate_lock
+import logging
+from _thread import allocate_lock, get_ident
 from typing import TYPE_CHECKING, Any
 
 from asgi_local.lowlevel import CONTEXT_IS_INHERITED
@@ -14,12 +15,17 @@ from ._frame import Frame, waiting_frame
 from ._home import home_of_this_thread
 from ._inbox import inbox_of
 from ._state import process
+from ._thread_pools import default_executor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
 
     from ._home import Home
+    from ._inbox import Inbox
+
+
+logger = logging.getLogger("asgi_sync")
 
 
 class Tasks(list["asyncio.Task[Any]"]):
@@ -45,11 +51,11 @@ class Call:
     result: Any = None
     error: BaseException | None = None
     #: The loop knows that it has ended.
-    settled = False
+    settled: bool = False
     #: The task does not wait for it any more.
-    abandoned = False
+    abandoned: bool = False
     #: A thread of ours runs it: for `thread_handler`, which must not ask again.
-    taken = False
+    taken: bool = False
 
     def __init__(
         self,
@@ -64,7 +70,7 @@ class Call:
         self.loop = loop
         self.context = context
         #: The context as it was when the call began.
-        self.baseline = context.copy()
+        self.baseline: Context = context.copy()
         #: What the caller was handling.
         self.exception = exception
         self.sensitive = sensitive
@@ -73,8 +79,8 @@ class Call:
         self.func = func
         self.args = args
         self.kwargs = kwargs
-        self.future = loop.create_future()
-        self.inbox = inbox_of(loop)
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self.inbox: Inbox = inbox_of(loop)
         self._claim = allocate_lock()
 
     def __repr__(self) -> str:
@@ -116,7 +122,16 @@ class Call:
         # behind would be taken for a parent there (asgiref issues 525, 545).
         home.call = outer_call
         values["main_event_loop"] = outer_loop
-        self.inbox.post(self)
+        self.tell_loop()
+
+    def tell_loop(self) -> None:
+        """It has ended. From any thread."""
+        try:
+            self.inbox.post(self.loop, self.settle)
+        except RuntimeError:
+            # The loop is closed: nobody is waiting any more.
+            if self.error is not None:
+                logger.error("%r failed after its event loop was closed", self, exc_info=self.error)
 
     def _run_with_care(self) -> Any:
         __traceback_hide__ = True
@@ -152,7 +167,7 @@ class Call:
         """It will not be run. From any thread."""
         if self.begin():
             self.error = error
-            self.inbox.post(self)
+            self.tell_loop()
 
     def release(self) -> None:
         """Nobody waits any more: break the cycles in which the call is."""
@@ -200,6 +215,8 @@ class HandledCall(Call):
 
     _handler: Any = None
     _job: Any = None
+    #: The thread that was lent and takes it from the executor.
+    _taker: int | None = None
 
     def prepare(self, thread_handler: Callable[..., Any], exc_info: Any) -> None:
         child = functools.partial(self.func, *self.args, **self.kwargs)
@@ -209,6 +226,12 @@ class HandledCall(Call):
     def run(self, home: Home) -> None:
         """Run it on one of our threads, which may be lent by a waiting frame if the executor is slower."""
         __traceback_hide__ = True
+        job = self._job
+        if job is not None:
+            # First of all: otherwise a thread of the executor that gets free meanwhile would run it, too.
+            self._taker = get_ident()
+            if not job.cancel():
+                return
         if not self.begin():
             return
         self.taken = True
@@ -216,10 +239,7 @@ class HandledCall(Call):
             self.result = self._handler()
         except BaseException as error:
             self.error = without_our_frames(error)
-        job = self._job
-        if job is not None:
-            job.cancel()
-        self.inbox.post(self)
+        self.tell_loop()
 
     def release(self) -> None:
         super().release()
@@ -230,7 +250,7 @@ class HandledCall(Call):
         self.executor = executor
         if executor is None:
             job: Any = self.loop.run_in_executor(None, self._handler)
-            self.executor = getattr(self.loop, "_default_executor", None)
+            self.executor = default_executor(self.loop)
         else:
             job = executor.submit(self._handler)
         self._job = job
@@ -239,25 +259,24 @@ class HandledCall(Call):
     def withdraw(self) -> bool:
         if not self.begin():
             return False
-        if self._job is not None:
-            self._job.cancel()
+        if self._job is not None and not self._job.cancel():
+            return False  # a handler runs it without asking us
+        self.settled = True
         return True
 
     def _job_done(self, job: Any) -> None:
-        """On the executor's thread, or on the loop's."""
-        if self.has_begun and self.taken:
-            return  # by a frame that lent its thread; the job was cancelled
-        if job.cancelled():
-            # By the executor's shutdown, or because the call was withdrawn.
-            self.error = asyncio.CancelledError()
-        else:
+        """On the executor's thread, on the loop's, or on that of whoever cancels the job."""
+        if not job.cancelled():
             error = job.exception()
             if error is None:
                 self.result = job.result()
             else:
                 self.error = without_our_frames(error)
                 del error  # its traceback may hold this frame
-        self.inbox.post(self)
+            self.tell_loop()
+        elif self._taker != get_ident():
+            # By the executor's shutdown; or because it was withdrawn, or taken after that, and so claimed already.
+            self.fail(asyncio.CancelledError())
 
     def _function_that_arrives(self) -> Callable[[Callable[[], Any]], Any]:
         def run_in_context(child: Callable[[], Any]) -> Any:

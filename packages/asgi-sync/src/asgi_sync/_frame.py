@@ -111,6 +111,9 @@ class SubmittedWork:
         self._args = args
         self._kwargs = kwargs
 
+    def __repr__(self) -> str:
+        return f"<{self._fn!r}, which was submitted to an executor>"
+
     def is_for(self, frame: object) -> bool:
         return False  # as far as can be told
 
@@ -148,7 +151,7 @@ class Frame(CurrentThreadExecutor):
         self._cancel_requested = False
         self.call = self.home.call
         if self.call is not None:
-            self.is_sensitive = self.call.sensitive
+            self.is_sensitive: bool = self.call.sensitive
         #: The next frame further out that waits.
         self.outer_frame = self.call.outer_frame if self.call is not None else waiting_frame.get()
         self.context: Context
@@ -158,8 +161,8 @@ class Frame(CurrentThreadExecutor):
         self.task: asyncio.Task[Any] | None = None
         self.result: Any = None
         self.error: BaseException | None = None
-        self.finished = False
-        self.done = False
+        self.finished: bool = False
+        self.done: bool = False
         #: Ctrl-C, or another signal's handler, has ended the wait.
         self.is_interrupted = False
 

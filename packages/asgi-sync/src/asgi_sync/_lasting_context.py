@@ -60,6 +60,7 @@ class LastingContext:
             return run(func, *args, **kwargs)
         finally:
             run(self.depart)
+            del args, kwargs  # the frames of what is raised lead here
 
     def hand_out(self) -> None:
         """In the caller's context: set what the step set, unset what it set back to nothing."""

@@ -63,8 +63,8 @@ class ParkedThread:
         home = home_of_this_thread()
         home.enter()
         with self._lock:
-            for work in self._early:
-                home.submit(work)
+            while self._early:
+                home.submit(self._early.pop(0))
             self._home = home
         while not self.is_over:
             home.serve_one(LOOK_AT_EXECUTOR)

@@ -14,6 +14,7 @@ from ._async_iterators import iterate
 from ._async_to_sync import AsyncToSync
 from ._call import describe
 from ._context import carried_copy
+from ._ending import end_loop
 from ._hosts import LoopGoneError
 from ._state import process
 from ._task_status import TaskStatus
@@ -32,6 +33,8 @@ T = TypeVar("T")
 Y = TypeVar("Y")
 S = TypeVar("S")
 
+_NOT_STARTED: Any = object()
+
 
 class BlockingPortal:
     """An event loop in a thread of its own, for sync code: what `start_blocking_portal` gives.
@@ -42,12 +45,7 @@ class BlockingPortal:
     """
 
     def __init__(self, loop_thread: Any) -> None:
-        self._loop_thread: LoopThread = loop_thread
-        self._host = _PortalLoop(self)
-        self._generation = process.generation
-        # Held while something is handed to the loop, so that nothing comes in after its end has begun.
-        self._lock = threading.Lock()
-        self._is_over = False
+        self._host = _PortalLoop(loop_thread)
         self._loop: asyncio.AbstractEventLoop
         look_at_loop = AsyncToSync(_running_loop, host=self._host)
         try:
@@ -62,19 +60,11 @@ class BlockingPortal:
             raise
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._loop_thread.thread.name!r}{', over' if self._is_over else ''}>"
-
-    def _check(self) -> None:
-        if self._generation is not process.generation:
-            raise LoopGoneError(
-                "This portal stayed behind in the process that was forked: start one in the child."
-            )
-        if self._is_over:
-            raise LoopGoneError("This portal is over: its with block has ended.")
+        return f"<{type(self).__name__} {self._host.loop_thread.thread.name!r}{', over' if self._host.is_over else ''}>"
 
     def _check_thread(self) -> None:
-        self._check()
-        if threading.current_thread() is self._loop_thread.thread:
+        self._host.check()
+        if threading.current_thread() is self._host.loop_thread.thread:
             raise RuntimeError(
                 "A portal cannot be used on the thread of its own event loop, which would wait for itself: "
                 "await the async function, or use asyncio.create_task."
@@ -143,26 +133,28 @@ class BlockingPortal:
         ready: Future[Any] = Future()
         kwargs["task_status"] = TaskStatus(ready)
         future: Future[Any] = Future()
-        self._spawn(_call_and_await(func, args, kwargs), future)
 
-        def ended(future: Future[Any]) -> None:
-            if ready.done():
-                return
-            if future.cancelled():
-                ready.cancel()
-            elif (error := future.exception()) is not None:
-                ready.set_exception(error)
-            else:
-                ready.set_exception(
-                    RuntimeError(f"{describe(func)} has ended without calling task_status.started()")
-                )
+        def ended(_: Future[Any]) -> None:
+            # Without the task's exception: its frames lead to the task status, and that to `ready`.
+            if not ready.done():
+                ready.set_result(_NOT_STARTED)
 
         future.add_done_callback(ended)
         try:
-            return future, self.call(_wait_for, ready)
+            self._spawn(_call_and_await(func, args, kwargs), future)
+            value = self.call(_wait_for, ready)
         except BaseException:
             future.cancel()
             raise
+        if value is not _NOT_STARTED:
+            return future, value
+        try:
+            if future.cancelled():
+                raise asyncio.CancelledError
+            future.result()
+            raise RuntimeError(f"{describe(func)} has ended without calling task_status.started()")
+        finally:
+            del future  # it has the exception, whose traceback holds this frame
 
     def wrap_async_context_manager(
         self, manager: AbstractAsyncContextManager[T, Any]
@@ -184,8 +176,12 @@ class BlockingPortal:
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any], future: Future[Any]) -> None:
         context = carried_copy()
+        #: Whoever has it starts the coroutine or closes it.
+        claim = threading.Lock()
 
         def start() -> None:
+            if not claim.acquire(False):
+                return
             if future.cancelled():
                 coroutine.close()
                 return
@@ -213,11 +209,15 @@ class BlockingPortal:
 
         try:
             self._check_thread()
-            with self._lock:
-                self._check()
+            with self._host.lock:
+                self._host.check()
                 self._loop.call_soon_threadsafe(start)
         except BaseException:
-            coroutine.close()
+            # Ctrl-C may come in the moment after the task has begun.
+            if claim.acquire(False):
+                coroutine.close()
+            else:
+                future.cancel()
             raise
 
     def _stop(self) -> None:
@@ -225,46 +225,43 @@ class BlockingPortal:
 
         The calling thread serves its queue meanwhile: what the tasks do at their end may need it.
         """
-        with self._lock:
-            was_over, self._is_over = self._is_over, True
-        if was_over or self._generation is not process.generation:
+        host = self._host
+        with host.lock:
+            was_over, host.is_over = host.is_over, True
+        if was_over or host.generation is not process.generation:
             return
-        try:
-            AsyncToSync(_end_all_tasks, host=_LastCall(self))()
-        finally:
-            self._loop_thread.close()
-            # Without limit, as at the end of asyncio.run; nothing but the closing of the loop is left to do.
-            self._loop_thread.join()
+        end_loop(host.loop_thread, tells_errors=False)  # which the tasks' futures have
 
 
 class _PortalLoop:
-    """The portal's loop as a host."""
+    """The portal's loop as a host, and whether it may still be used."""
 
-    def __init__(self, portal: BlockingPortal) -> None:
-        self._portal = portal
+    def __init__(self, loop_thread: LoopThread) -> None:
+        self.loop_thread = loop_thread
+        self.generation = process.generation
+        #: Held while something is handed to the loop, so that nothing comes in after its end has begun.
+        self.lock = threading.Lock()
+        self.is_over = False
+
+    def check(self) -> None:
+        """Raise an error if it may not."""
+        if self.generation is not process.generation:
+            raise LoopGoneError(
+                "This portal stayed behind in the process that was forked: start one in the child."
+            )
+        if self.is_over:
+            raise LoopGoneError("This portal is over: its with block has ended.")
 
     def run(self, frame: Frame) -> None:
         __traceback_hide__ = True
-        portal = self._portal
-        with portal._lock:
-            portal._check()
-            self._submit(frame)
+        with self.lock:
+            self.check()
+            if not self.loop_thread.submit(frame):
+                raise LoopGoneError("The portal's event loop has been closed.")
         wait(frame)
-
-    def _submit(self, frame: Frame) -> None:
-        if not self._portal._loop_thread.submit(frame):
-            raise LoopGoneError("The portal's event loop has been closed.")
 
     def release(self) -> None:
         """It lasts as long as the portal."""
-
-
-class _LastCall(_PortalLoop):
-    """The same, for the call that ends it."""
-
-    def run(self, frame: Frame) -> None:
-        self._submit(frame)
-        wait(frame)
 
 
 async def _running_loop() -> asyncio.AbstractEventLoop:
@@ -279,13 +276,3 @@ async def _call_and_await(func: Callable[..., Any], args: tuple[Any, ...], kwarg
 
 async def _wait_for(future: Future[Any]) -> Any:
     return await asyncio.wrap_future(future)
-
-
-async def _end_all_tasks() -> None:
-    loop = asyncio.get_running_loop()
-    while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
-        for task in tasks:
-            task.cancel()
-        for error in await asyncio.gather(*tasks, return_exceptions=True):
-            del error
-    await loop.shutdown_asyncgens()

@@ -89,14 +89,14 @@ class ReadAheadInTask:
         if self._error is None and not self._has_ended:
             if self._wait is None:
                 self._lane.begin()
-                self._wait = self._lane.crossing(self._until_item)
+                self._wait = self._lane.crossing(ReadAheadInTask._until_item)
             if (
                 self._thread is None
                 or self._thread.home.thread.ident is None
                 or not self._thread.home.is_here
             ):
                 self._thread = _ConsumersThread()
-            self._wait()
+            self._wait(self)
         if not self._items and self._error is not None:
             error, self._error, self._has_ended = self._error, None, True
             try:
@@ -108,7 +108,7 @@ class ReadAheadInTask:
         """Run no further ahead, before the iterator is closed."""
         self._is_stopped = True
         if self._wait is not None:
-            self._lane.crossing(self._until_stopped)()
+            self._lane.crossing(ReadAheadInTask._until_stopped)(self)
         self._end_thread()
         error, self._error = self._error, None
         if error is not None and not isinstance(error, asyncio.CancelledError):

@@ -9,12 +9,24 @@ from ._frame import home_for
 
 
 class Reason(enum.Enum):
-    """Why a sensitive call runs where it does, in the order in which the places are looked at."""
+    """Why a call runs where it does; for each kind of call, in the order in which the places are looked at."""
 
+    # Sensitive sync code, as `choose` decides.
     WAITING_FRAME = "a sync frame further out waits for this coroutine"
     CONTEXT = "inside a ThreadSensitiveContext"
     LOOP = "a sync frame waits for this event loop"
     PROCESS = "the process's thread for sensitive code"
+    # Other sync code.
+    EXECUTOR = "the executor that was given"
+    DEFAULT_EXECUTOR = "the event loop's default executor"
+    # A step of an iterator or of a context manager.
+    SAME_THREAD = "the thread that it began on"
+    # Async code.
+    BOUND_LOOP = "the event loop that it is bound to"
+    NEW_LOOP = "force_new_loop is set"
+    PARENT_LOOP = "a task of this event loop waits for the sync code that calls"
+    SINGLE_THREAD_CONTEXT = "inside an AsyncSingleThreadContext"
+    OWN_LOOP = "no event loop waits for the sync code that calls"
 
 
 _PROCESS = (Reason.PROCESS, None)

@@ -8,7 +8,12 @@ import sys
 import time
 import traceback
 import weakref
+from concurrent.futures import Future
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ._errors import DeadlockError
+from ._names import name_of
 
 if TYPE_CHECKING:
     import threading
@@ -23,9 +28,9 @@ limit: float | None = 5.0
 
 
 class StallWatch:
-    """One timer per busy thread: looks, every `limit` seconds, whether the thread has moved on."""
+    """One timer per busy thread: looks, every `limit` seconds, whether the thread has come to those who wait."""
 
-    __slots__ = ("_call", "_home", "_loop", "_served", "_since", "_task", "_warned")
+    __slots__ = ("_call", "_home", "_is_told", "_loop", "_served", "_since", "_task", "_warned")
 
     def __init__(self, home: Home, call: Call, seconds: float) -> None:
         self._home = home
@@ -41,6 +46,7 @@ class StallWatch:
         task = asyncio.current_task()
         self._task = None if task is None else weakref.ref(task)
         self._since = time.monotonic()
+        self._is_told = False
 
     @property
     def is_over(self) -> bool:
@@ -68,26 +74,62 @@ class StallWatch:
             home.watch = None
             return
         running = home.running
-        if home.served == self._served and running is not None and self._warned is not running:
+        # Either the thread does not move on, or it does and has not come to the one that we observe: there is more
+        # to do than it can, or frames above keep it from what frames below are to do.
+        is_stuck = home.served == self._served and running is not None and self._warned is not running
+        is_late = self.has_case and not self._is_told and time.monotonic() - self._since >= 0.99 * seconds
+        call = self._call() if self.has_case else None
+        task = None if self._task is None else self._task()
+        if is_stuck and call is not None and task is not None and waits_for(home.thread, task):
+            call.fail(DeadlockError(f"{CLASSIC}. {report(home, call, task, self._since)}"))
+        elif is_stuck or (is_late and running is not None and self._warned is not running):
             self._warned = running
-            self._warn(running)
+            self._is_told = True
+            logger.warning("%s", report(home, call, task, self._since))
         self._arm(seconds)
 
-    def _warn(self, running: object) -> None:
-        waits = ""
-        if self.has_case:
-            task = self._task and self._task()
-            waits = (
-                f" {self._call()!r} has waited for it for {time.monotonic() - self._since:.1f} s in {task!r}."
-            )
-        logger.warning(
-            "Thread %r has been busy with %r for too long.%s %d more wait. It is at:\n%s",
-            self._home.thread.name,
-            running,
-            waits,
-            max(0, self._home.waiting - 1),
-            stack_of(self._home.thread),
-        )
+
+#: What asgiref says, which programs look for.
+CLASSIC = "Single thread executor already being used, would deadlock"
+
+
+def report(home: Home, call: Call | None, task: asyncio.Task[Any] | None, since: float) -> str:
+    """What holds a thread, and who waits for it. On the thread of the loop whose task waits."""
+    text = f"Thread {home.thread.name!r} has been busy with {title(home.running)} for too long."
+    if call is not None:
+        seconds = time.monotonic() - since
+        clock = time.strftime("%H:%M:%S", time.localtime(time.time() - seconds))
+        text += f" {title(call)} has waited for it for {seconds:.1f} s, since {clock}, in {task!r}."
+    behind = max(0, home.waiting - (call is not None))
+    text += f" {behind} more {'waits' if behind == 1 else 'wait'}. The thread is at:\n{stack_of(home.thread)}"
+    if call is not None and task is not None:
+        text += f"The task that waits is at:\n{stack_of_task(task)}"
+    return text
+
+
+def refusal(executor: Any) -> str:
+    """Why a call is refused that would run on the process's thread: what that does, and where the call comes from."""
+    worker = getattr(executor, "_worker", None)
+    text = CLASSIC
+    if worker is not None and worker.home.running is not None:
+        home: Home = worker.home
+        text += f". Thread {home.thread.name!r} is busy with {title(home.running)}. It is at:\n{stack_of(home.thread)}"
+    here = traceback.extract_stack()
+    callers = [entry for entry in here if Path(entry.filename).parent != _OWN_FOLDER]
+    return f"{text}\nThe task that would wait is at:\n{''.join(traceback.format_list(callers))}"
+
+
+def title(work: Any) -> str:
+    """What a piece of work is, in words."""
+    func = getattr(work, "func", None)
+    if func is None:
+        return repr(work)
+    name = name_of(func, work.args)
+    # A step that has begun knows no more whose it is. The stack tells.
+    return "<a step of an iterator or a context manager>" if name == _STEP else f"<sync call of {name}>"
+
+
+_STEP = f"{__package__}._thread_lane.perform"
 
 
 def watch(home: Home, call: Call) -> None:
@@ -105,3 +147,52 @@ def stack_of(owner: threading.Thread) -> str:
     """Where a thread is, as a traceback would show it."""
     frame: Any = sys._current_frames().get(owner.ident or 0)
     return "".join(traceback.format_stack(frame)) if frame is not None else "(not running)\n"
+
+
+def waits_for(owner: threading.Thread, task: asyncio.Task[Any]) -> bool:
+    """Whether a thread waits without a timeout for the future that `run_coroutine_threadsafe` gave it for the task.
+
+    Then, as long as nobody cancels either, neither will go on: a task that waits for that thread waits for itself.
+    """
+    if not _can_look_into_threads:
+        return False
+    frame: Any = sys._current_frames().get(owner.ident or 0)
+    for _ in range(4):  # in Condition.wait, and the lock's own frames if it is somebody's
+        if frame is None:
+            return False
+        if frame.f_code in _WAITS:
+            values = frame.f_locals
+            return values.get("timeout") is None and task in _sources(values.get("self"))
+        frame = frame.f_back
+    return False
+
+
+def _sources(future: Any) -> list[object]:
+    """The asyncio futures that asyncio has chained to a future: in the callbacks that pass a cancellation on."""
+    callbacks: list[Any] = list(getattr(future, "_done_callbacks", ()))
+    return [cell.cell_contents for each in callbacks for cell in getattr(each, "__closure__", None) or ()]
+
+
+_waits: Any = (Future.result, Future.exception)  # pyright: ignore[reportUnknownMemberType]  # generic methods
+_WAITS = {method.__code__ for method in _waits}
+#: Without the GIL the other thread might go on meanwhile.
+_can_look_into_threads: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
+def stack_of_task(task: asyncio.Task[Any]) -> str:
+    """Where a task that is suspended is: the coroutines that wait for each other, outermost first."""
+    lines: list[str] = []
+    awaited: Any = task.get_coro()
+    while awaited is not None:
+        frame = next((found for name in _FRAMES if (found := getattr(awaited, name, None)) is not None), None)
+        if frame is not None and frame.f_globals.get("__package__") != __package__:
+            lines += traceback.format_list(traceback.StackSummary.extract([(frame, frame.f_lineno)]))
+        awaited = next(
+            (found for name in _AWAITED if (found := getattr(awaited, name, None)) is not None), None
+        )
+    return "".join(lines) or "(not running)\n"
+
+
+_OWN_FOLDER = Path(__file__).parent
+_FRAMES = ("cr_frame", "gi_frame", "ag_frame")
+_AWAITED = ("cr_await", "gi_yieldfrom", "ag_await")

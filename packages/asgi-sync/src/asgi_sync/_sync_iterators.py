@@ -63,6 +63,8 @@ class Body:
                 raise error
             finally:
                 del error, self
+        finally:
+            del value
 
     def _generator(self, method: str) -> Any:
         if not is_generator(self._iterator):
@@ -172,6 +174,7 @@ class ThreadIterator(AsyncGenerator[Y, S]):
             raise
         finally:
             self._is_running = False
+            del value  # what was thrown: its traceback holds this frame
         if item is END:
             self._end()
             raise StopAsyncIteration

@@ -17,6 +17,7 @@ from ._errors import DeadlockError
 from ._frame import loop_thread_executors
 from ._home import Home
 from ._lending import lend_later
+from ._listeners import Observed, listeners
 from ._marks import calls_coroutine, markcoroutinefunction
 from ._route import Reason, choose
 from ._scopes import (
@@ -28,9 +29,9 @@ from ._scopes import (
 )
 from ._shared_context import SharedContext
 from ._state import public_thread, thread
-from ._thread_pools import can_enter, enter
+from ._thread_pools import can_enter, default_executor, enter
 from ._worker import SensitiveExecutor, own_home
-from ._wrapping import adopt_metadata, bind, function_of
+from ._wrapping import adopt_metadata, bind, function_of, hide_annotations
 
 if TYPE_CHECKING:
     import threading
@@ -102,6 +103,10 @@ class SyncToAsync(Generic[P, R]):
             RuntimeError: When a `ThreadSensitiveContext` with an executor is over, or the executor is shut down.
         """
         __traceback_hide__ = True
+        if listeners and not isinstance(self, Observed):
+            from ._observe import observed_sync_to_async  # which stands on this module
+
+            return await observed_sync_to_async(self, args, kwargs)  # type: ignore[no-any-return]  # R, by P
         loop = get_running_loop()
         shared: SharedContext | None = None
         if self.context is not None:
@@ -147,7 +152,7 @@ class SyncToAsync(Generic[P, R]):
             place = self._executor
             if place is None:
                 # asyncio keeps its default executor where it can be used directly, at a third of the price.
-                place = getattr(loop, "_default_executor", None)
+                place = default_executor(loop)
             place = own_home(place) or place
         # Looked up at each call: whoever replaces the handler must be asked.
         kind: Any = type(self)
@@ -199,7 +204,7 @@ class SyncToAsync(Generic[P, R]):
             return place_of(place)
         if reason is _PROCESS:
             if self.deadlock_context.get(False):
-                raise DeadlockError("Single thread executor already being used, would deadlock")
+                raise DeadlockError(_stall.refusal(self.single_thread_executor))
             executor = self.single_thread_executor
             return own_home(executor) or executor
         return place
@@ -244,4 +249,6 @@ class SyncToAsync(Generic[P, R]):
             raise RuntimeError(f"{func!r} raised StopIteration") from stop
 
 
+hide_annotations(SyncToAsync)
 _THREAD_HANDLER = vars(SyncToAsync)["thread_handler"]
+_CALL = vars(SyncToAsync)["__call__"]

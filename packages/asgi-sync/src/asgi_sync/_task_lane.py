@@ -10,6 +10,7 @@ from ._async_to_sync import AsyncToSync
 from ._call import without_our_frames
 from ._hosts import host_for_this_call
 from ._lasting_context import LastingContext
+from ._steps import Step
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -74,6 +75,7 @@ class TaskLane:
         self._current: _Job | None = None
         self._wanted: asyncio.Future[None] | None = None
         self._interrupted: _Job | None = None
+        self._is_abandoned = False
         self._crossing: AsyncToSync[..., Any] | None = None
         self._context: LastingContext
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -85,7 +87,8 @@ class TaskLane:
         if self._host is None:
             self._host = host_for_this_call()
         self._context = LastingContext()
-        self._crossing = self.crossing(self._perform)
+        # Not a method of its own, which would be a cycle.
+        self._crossing = self.crossing(TaskLane._perform)
 
     def crossing(self, func: Callable[..., Any]) -> AsyncToSync[..., Any]:
         """`func` as a sync function that runs in the lane's loop."""
@@ -99,7 +102,9 @@ class TaskLane:
             self.begin()
         assert self._crossing is not None
         try:
-            return self._crossing(func, args)
+            step = Step(func, args)
+            del func, args
+            return self._crossing(self, step)
         finally:
             self._context.hand_out()
 
@@ -110,6 +115,8 @@ class TaskLane:
 
     def abandon(self, func: Callable[[], Awaitable[Any]]) -> None:
         """Have `func` awaited as the last step, and wait for nothing. From any thread, finalizers too."""
+        # What it holds leads back here: there must be nobody who comes for it.
+        self._is_abandoned, self._interrupted = True, None
         if self.loop is None:
             self.release()
             return
@@ -150,10 +157,12 @@ class TaskLane:
         if self._task is not None:
             self._task.cancel()
 
-    async def _perform(self, func: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> Any:
+    async def _perform(self, step: Step) -> Any:
         """In the task of the frame that waits."""
         __traceback_hide__ = True
+        func, args = step.take()
         job = self.post(func, copy_context(), *args)
+        del func, args
         await self.until(job)
         try:
             return job.outcome()
@@ -191,8 +200,9 @@ class TaskLane:
         if job.callers is not None:
             self._context.arrive(job.callers)
             job.callers = None
+        args, job.args = job.args, ()
         try:
-            result = await job.func(*job.args)
+            result = await job.func(*args)
         except BaseException as error:
             self._context.depart()
             job.finish(None, without_our_frames(error))
@@ -202,13 +212,15 @@ class TaskLane:
             job.finish(result, None)
             return False
         finally:
-            del job
+            del args, job
 
     async def _interrupt_now(self, cancelled: asyncio.CancelledError) -> None:
         outcome = _Job(self._interrupt, (cancelled,), None)
+        del cancelled
         await self._do(outcome)
-        outcome.args = ()
-        self._interrupted = outcome
+        if not self._is_abandoned:
+            self._interrupted = outcome
+        del outcome  # it has the exception, whose traceback leads here
 
     def _ended(self, _: asyncio.Task[None]) -> None:
         """The task is done; one that is cancelled before its first step does nothing at all."""

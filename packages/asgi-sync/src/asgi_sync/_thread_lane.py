@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from ._home import Home
 from ._lasting_context import LastingContext
 from ._parked import GoneError, park
 from ._state import process
+from ._steps import Step
 from ._sync_to_async import SyncToAsync
 from ._worker import ContextExecutor, own_home
 
@@ -28,17 +30,18 @@ class _Step(SyncToAsync[Any, Any]):
 
     def __init__(self, lane: ThreadLane, thread_sensitive: bool, abandon_on_cancel: bool) -> None:
         super().__init__(perform, thread_sensitive, abandon_on_cancel=abandon_on_cancel)
-        self._lane = lane
+        self._lane = weakref.ref(lane)  # which has the step: a cycle otherwise
 
     def _place(self, loop: asyncio.AbstractEventLoop) -> Any:
-        place = self._lane.place
+        lane: Any = self._lane()  # there: it makes this call
+        place = lane.place
         if not self._thread_sensitive:
             return place_that_is_there(place)
-        if place is None or (not self._lane.has_begun and isinstance(place, Home) and not place.is_open):
-            place = self._lane.place = super()._place(loop)
+        if place is None or (not lane.has_begun and isinstance(place, Home) and not place.is_open):
+            place = lane.place = super()._place(loop)
             if place is None:
                 # The loop's default executor is a pool: what is sensitive needs one thread.
-                place = self._lane.place = self._lane.borrow().home()
+                place = lane.place = lane.borrow().home()
         return place_that_is_there(place)
 
 
@@ -93,7 +96,9 @@ class ThreadLane:
             self._begin()
         if not self._sensitive:
             place_that_is_there(self.place)
-        result = await self._step(self, func, args)
+        step = Step(func, args)
+        del func, args
+        result = await self._step(self, step)
         self._context.hand_out()
         if isinstance(result, Failure):
             error, result.error = result.error, None
@@ -177,13 +182,16 @@ class Failure:
         self.error: Any = error
 
 
-def perform(lane: ThreadLane, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+def perform(lane: ThreadLane, step: Step) -> Any:
     """One step, on the thread, in a copy of its caller's context."""
     lane.has_begun = True
+    func, args = step.take()
     try:
         return lane._context.run(copy_context(), func, *args)
     except BaseException as error:
         return Failure(without_our_frames(error))
+    finally:
+        del func, args
 
 
 def place_that_is_there(place: Any) -> Any:

@@ -8,8 +8,9 @@ and together they cost as much as the crossing itself. The names with an undersc
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from concurrent.futures import thread as _module
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,24 @@ class _Item:
 
     def set_exception(self, error: BaseException) -> None:
         self._call.fail(error)
+
+
+def default_executor(loop: Any) -> Any:
+    """The executor behind `run_in_executor(None, ...)`; `None` if there is none yet, or the loop does not tell."""
+    try:
+        return loop._default_executor
+    except AttributeError:
+        uvloop: Any = sys.modules.get("uvloop")
+        return None if uvloop is None or not isinstance(loop, uvloop.Loop) else _executor_of_uvloop(loop)
+
+
+def _executor_of_uvloop(loop: Any) -> Any:
+    """uvloop holds it where only the garbage collector can look. Takes a microsecond."""
+    ours = getattr(loop, "__dict__", {}).values()  # what others have hung on the loop is there, too
+    for referent in gc.get_referents(loop):
+        if isinstance(referent, Executor) and all(referent is not each for each in ours):
+            return referent
+    return None
 
 
 def can_enter(executor: Any) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._response import Response
+    from ._threads import Threads
     from ._types import Receive, Scope, Send
 
 # Bytes. Most responses never wait for their client, and a hundred clients that do not read cost 100 MiB.
@@ -28,7 +29,7 @@ class Adapter:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.threads = threads_for(
+        self.threads: Threads = threads_for(
             thread_sensitive=options.thread_sensitive,
             executor=options.executor,
             workers=options.workers or DEFAULT_WORKERS,

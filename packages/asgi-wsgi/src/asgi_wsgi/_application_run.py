@@ -43,10 +43,10 @@ class ApplicationRun:
         self._application = application
         self._get_environ = get_environ
         self._start = start_response
-        self.response = response
+        self.response: Response = response
         self._sink = sink
         self.scope: Any = None  # of the request, to name it in the log
-        self.started = False
+        self.started: bool = False
         self._body = body
         self._error: BaseException | None = None
         self._orphaned = False

@@ -20,9 +20,9 @@ class FileWrapper:
 
     def __init__(self, filelike: Any, blksize: int = 8192) -> None:
         self.filelike = filelike
-        self.blksize = max(blksize, LEAST_BLOCK)
+        self.blksize: int = max(blksize, LEAST_BLOCK)
         if hasattr(filelike, "close"):
-            self.close = filelike.close
+            self.close: Any = filelike.close
 
     def __iter__(self) -> FileWrapper:
         return self

@@ -27,7 +27,7 @@ class LoopThread:
         shutdown_timeout: float,
         loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
     ) -> None:
-        self.process = os.getpid()
+        self.process: int = os.getpid()
         self.state: dict[str, Any] | None = None
         self.loop: asyncio.AbstractEventLoop
         self._application = application

@@ -58,8 +58,8 @@ class Outbox:
         self._hasty = False
         self._paused = False
         # Set once, by the loop: nothing that is put in from now on will reach the client.
-        self.aborted = False
-        self.ending = False
+        self.aborted: bool = False
+        self.ending: bool = False
 
     # The thread's side.
 

@@ -37,7 +37,7 @@ class Response:
 
     def __init__(self) -> None:
         self.message: Message | None = None
-        self.started = False
+        self.started: bool = False
         self.content_length: int | None = None
         self.wait_for_room: Callable[[], None] | None = None
         self._sink: Sink | None = None

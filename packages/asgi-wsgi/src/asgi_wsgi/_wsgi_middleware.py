@@ -81,7 +81,7 @@ class WSGIMiddleware:
         duplicate_header_limit: int | None = 100,
         keep_underscore_headers: bool = False,
     ) -> None:
-        self.app = checked_application(app, duplicate_header_limit)
+        self.app: Any = checked_application(app, duplicate_header_limit)
         options = Options(
             thread_sensitive=thread_sensitive,
             executor=executor,

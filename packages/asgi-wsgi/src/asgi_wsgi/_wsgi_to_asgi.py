@@ -71,7 +71,7 @@ class WsgiToAsgi:
         client_timeout: float | None = None,
         keep_underscore_headers: bool = False,
     ) -> None:
-        self.wsgi_application = checked_application(wsgi_application, duplicate_header_limit)
+        self.wsgi_application: Any = checked_application(wsgi_application, duplicate_header_limit)
         self.duplicate_header_limit = duplicate_header_limit
         self._adapter = Adapter(
             Options(

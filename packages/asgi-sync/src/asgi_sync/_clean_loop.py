@@ -1,0 +1,78 @@
+"""Whether an event loop can be told from a new one.
+
+Only asyncio's selector loop can be looked into. The names with an underscore are asyncio's, the same from 3.11 to 3.15.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ._inbox import inbox_of
+from ._stall import StallWatch
+
+if TYPE_CHECKING:
+    import threading
+
+
+def is_clean(loop: Any) -> bool:
+    """Whether nothing that a call could leave in a loop is there. A loop that cannot be looked into never is clean."""
+    if not _can_look_into(loop):
+        return False
+    return (
+        not has_callbacks(loop)
+        and len(loop._selector.get_map()) == 1 + inbox_of(loop).is_armed  # and the loop's own self-pipe
+        and not loop._asyncgens
+        and loop._default_executor is None
+        and loop._exception_handler is None
+        and loop._task_factory is None
+        and loop.slow_callback_duration == 0.1
+        and not loop._asyncgens_shutdown_called
+        and not loop._executor_shutdown_called
+        and not (loop._scheduled and _has_timers(loop))
+        and not _watches_subprocess(loop)
+        and not _has_tasks(loop)
+    )
+
+
+def _has_timers(loop: Any) -> bool:
+    return any(not (handle.cancelled() or StallWatch.owns(handle)) for handle in loop._scheduled)
+
+
+# Up to 3.13 all_tasks copies a set of the tasks of all loops: mostly it is enough to see that there are none. From 3.14
+# on the set holds only tasks that are not asyncio's own; those are in lists of the interpreter's.
+_tasks_of_all: Any = getattr(asyncio.tasks, "_scheduled_tasks", None) if sys.version_info < (3, 14) else None
+
+
+def _has_tasks(loop: asyncio.AbstractEventLoop) -> bool:
+    if _tasks_of_all is not None and not len(_tasks_of_all):
+        return False
+    return bool(asyncio.all_tasks(loop))
+
+
+def _can_look_into(loop: object) -> bool:
+    return type(loop) is asyncio.SelectorEventLoop
+
+
+def has_callbacks(loop: Any) -> bool:
+    """Whether the loop has something to run, besides what it does itself when it was woken from another thread."""
+    ready = getattr(loop, "_ready", None)
+    if not ready:
+        return False
+    wake = loop._read_from_self
+    try:
+        # A copy, because other threads add to it at any time, and each comparison may let them run.
+        return any(handle._callback != wake for handle in ready.copy())
+    except RuntimeError:  # without a GIL even while it is copied
+        return True
+
+
+def _watches_subprocess(loop: Any) -> bool:
+    """Whether a thread of asyncio's waits for a subprocess. Where the kernel tells, the loop holds a descriptor."""
+    watcher = getattr(loop, "_watcher", None)
+    if watcher is None and sys.version_info < (3, 14):
+        policy: Any = asyncio.get_event_loop_policy()  # pyright: ignore[reportDeprecated]  # not in these versions
+        watcher = getattr(policy, "_watcher", None)
+    threads: dict[int, threading.Thread] = getattr(watcher, "_threads", None) or {}
+    return any(each.is_alive() for each in list(threads.values()))
