@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import builtins
+import functools
+import importlib
+import inspect
+import pkgutil
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from sphinx.addnodes import desc, desc_signature, pending_xref
+from sphinx.errors import ExtensionError
+from sphinx.ext.napoleon.docstring import GoogleDocstring
 from sphinx.util.nodes import make_refnode
 
 HERE = Path(__file__).parent
@@ -121,7 +128,81 @@ def _leave_out_empty_globs(_: Any, docname: str, source: list[str]) -> None:
         source[0] = re.sub(r"^\S+\*\n", keep, source[0], flags=re.MULTILINE)
 
 
+#: The pages whose names are written down one by one, in an order that makes sense to a reader.
+_REFERENCE = {
+    "reference/asgi-local": ["asgi_local"],
+    "reference/asgi-sync": ["asgi_sync"],
+    "reference/asgi-server": [
+        f"asgi_server.{name}"
+        for name in ("server", "testing", "compatibility", "redis_streams")
+    ],
+    "reference/asgi-wsgi": ["asgi_wsgi"],
+}
+
+
+def _add_what_is_not_written_down(_: Any, docname: str, source: list[str]) -> None:
+    """A public name that nobody has given a place yet comes last."""
+    more = []
+    for name in _REFERENCE.get(docname, []):
+        module = importlib.import_module(name)
+        for public in module.__all__:
+            if not re.search(rf":: {re.escape(name)}\.{public}\b", source[0]):
+                kind = getattr(module, public)
+                directive = (
+                    "autoexception"
+                    if isinstance(kind, type) and issubclass(kind, BaseException)
+                    else "autoclass"
+                    if isinstance(kind, type)
+                    else "autofunction"
+                    if callable(kind)
+                    else "autodata"
+                )
+                more.append(f".. {directive}:: {name}.{public}")
+    if more:
+        section = "\n".join(
+            ["## More", "", "```{eval-rst}", *more, "```", "", "## Changes"]
+        )
+        source[0] = source[0].replace("## Changes", section)
+
+
+def _show_source(_: Any, docname: str, source: list[str]) -> None:
+    """Put the code of a function of a package where a page asks for it, whatever module it is in."""
+
+    def code(fence: re.Match[str]) -> str:
+        package = importlib.import_module(fence["package"])
+        owner, *path = fence["name"].split(".")
+        for info in pkgutil.iter_modules(package.__path__):
+            if info.name == "__main__":  # a program, not to be run here
+                continue
+            module = importlib.import_module(f"{package.__name__}.{info.name}")
+            found = vars(module).get(owner)
+            if getattr(found, "__module__", None) == module.__name__:
+                found = functools.reduce(getattr, path, found)
+                text = textwrap.dedent(inspect.getsource(found))
+                return f"From `{module.__name__}`:\n\n```python\n{text}```"
+        raise ExtensionError(
+            f"{docname}: there is no {fence['name']} in {package.__name__}"
+        )
+
+    source[0] = re.sub(
+        r"^```\{source-of\} (?P<package>\w+) (?P<name>[\w.]+)\n```",
+        code,
+        source[0],
+        flags=re.MULTILINE,
+    )
+
+
+def _keep_whole(docstring: Any) -> tuple[str, list[str]]:
+    """What napoleon makes of an attribute's docstring: it would take what is before a colon for a type."""
+    return "", docstring._consume_to_end()
+
+
+GoogleDocstring._consume_inline_attribute = _keep_whole  # type: ignore[method-assign]  # there is no setting
+
+
 def setup(app: Any) -> None:
+    app.connect("source-read", _show_source)
+    app.connect("source-read", _add_what_is_not_written_down)
     app.connect("source-read", _leave_out_empty_globs)
     app.connect("doctree-read", _leave_builtins_alone)
     app.connect("doctree-read", _show_one_signature)

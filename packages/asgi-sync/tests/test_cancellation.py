@@ -291,15 +291,16 @@ def test_without_abandoning_a_timeout_still_ends_as_a_timeout(in_thread: InThrea
     async def main() -> None:
         with Blocking() as work:
 
-            async def expire(timeout: asyncio.Timeout) -> None:
+            async def let_go(timeout: asyncio.Timeout) -> None:
                 await until(work.entered)
                 timeout.reschedule(asyncio.get_running_loop().time())
-                await asyncio.sleep(0.01)
+                while not timeout.expired():
+                    await asyncio.sleep(0)
                 work.release.set()
 
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(None) as timeout:
-                    helper = asyncio.create_task(expire(timeout))
+                    helper = asyncio.create_task(let_go(timeout))
                     await sync_to_async(work, abandon_on_cancel=False)()
             assert work.left.is_set()
             assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
@@ -412,6 +413,7 @@ def test_a_timeout_around_the_call_ends_as_it_should(in_thread: InThread, swallo
 
     async def main() -> str:
         async def innermost() -> None:
+            timeout.reschedule(asyncio.get_running_loop().time())
             await asyncio.sleep(3600)
 
         def work() -> str:
@@ -425,7 +427,7 @@ def test_a_timeout_around_the_call_ends_as_it_should(in_thread: InThread, swallo
         task = asyncio.current_task()
         assert task is not None
         try:
-            async with asyncio.timeout(0.02):
+            async with asyncio.timeout(None) as timeout:
                 result = await sync_to_async(work)()
         except TimeoutError:
             result = "timeout"

@@ -11,8 +11,12 @@ RunProgram = Callable[..., str]
 
 #: Sends the signal from wherever the program is, so that there is no moment to be guessed from outside.
 PROGRAM = """
-import asyncio, contextlib, signal, threading
+import asyncio, contextlib, signal, sys, threading
 from asgi_sync import *
+
+def print(*words):
+    # In one piece, whatever another thread prints.
+    sys.stdout.write(" ".join(map(str, words)) + "\\n")
 
 def interrupt():
     signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
@@ -45,8 +49,9 @@ def test_an_iterator_for_sync_code(run_program: RunProgram) -> None:
     out = run_program(
         PROGRAM
         + """
-async def generate():
-    yield 1
+async def generate(first=True):
+    if first:
+        yield 1
     await wait_for_ever("generator")
     yield 2
 
@@ -57,7 +62,8 @@ def use(name, items):
     print(list(items))
 
 use("lazy", async_to_sync(generate)())
-use("ahead", async_to_sync(generate, max_buffer_size=5)())
+# The consumer waits for the first item: later it may be elsewhere when the generator has come so far.
+use("ahead", async_to_sync(generate, max_buffer_size=5)(first=False))
 with AsyncSingleThreadContext():
     use("shared loop", async_to_sync(generate)())
 with start_blocking_portal() as portal:
@@ -78,10 +84,12 @@ def test_an_iterator_for_async_code(run_program: RunProgram) -> None:
         + """
 go_on = threading.Event()
 
-def generate():
+def generate(loop):
     try:
         yield 1
         interrupt()
+        # A signal that comes in the instant before a loop falls asleep is handled when it wakes: asyncio is so.
+        loop.call_soon_threadsafe(int)
         go_on.wait()
         yield 2
     finally:
@@ -89,7 +97,7 @@ def generate():
 
 async def use(**options):
     try:
-        async for number in sync_to_async(generate, **options)():
+        async for number in sync_to_async(generate, **options)(asyncio.get_running_loop()):
             print(number)
     finally:
         go_on.set()
@@ -203,8 +211,9 @@ def test_a_portal(run_program: RunProgram) -> None:
     out = run_program(
         PROGRAM
         + """
-async def background():
+async def background(*, task_status):
     try:
+        task_status.started()
         await asyncio.Event().wait()
     finally:
         await asyncio.sleep(0)
@@ -215,7 +224,7 @@ async def never_ready(*, task_status):
 
 with interrupted("block"):
     with start_blocking_portal() as portal:
-        portal.start_task_soon(background)
+        portal.start_task(background)
         with interrupted("call"):
             portal.call(wait_for_ever, "call")
         with interrupted("start_task"):
@@ -226,7 +235,7 @@ with interrupted("block"):
             pass
 with interrupted("process portal"):
     process_portal().call(wait_for_ever, "process portal")
-process_portal().start_task_soon(background)
+process_portal().start_task(background)
 """
         + END
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from asgi_sync import AsyncSingleThreadContext, async_to_sync, lowlevel, sync_to_async
+from asgi_sync import AsyncSingleThreadContext, SyncToAsync, async_to_sync, lowlevel, sync_to_async
 
 InThread = Callable[..., Any]
 
@@ -237,6 +237,30 @@ def test_a_task_left_behind_is_cancelled_before_the_call_returns(in_thread: InTh
             await asyncio.sleep(3600)
         finally:
             await asyncio.sleep(0.001)
+            log.append("cleaned up")
+
+    async def work() -> None:
+        tasks.append(asyncio.create_task(background()))
+        await asyncio.sleep(0)
+
+    tasks: list[asyncio.Task[None]] = []
+
+    def main() -> list[str]:
+        async_to_sync(work)()
+        return list(log)
+
+    assert in_thread(main) == ["cleaned up"]
+    assert tasks[0].cancelled()
+
+
+def test_a_task_left_behind_that_waits_for_no_timer_is_cancelled(in_thread: InThread) -> None:
+    """Nothing but the task itself shows that the loop is not clean."""
+    log: list[str] = []
+
+    async def background() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
             log.append("cleaned up")
 
     async def work() -> None:
@@ -667,3 +691,97 @@ def test_a_thread_that_ends_inside_a_context_leaves_nothing_open(in_thread: InTh
     loop = in_thread(main)
     gc.collect()  # free-threaded builds leave to the collector what two threads refer to
     assert becomes(loop.is_closed)
+
+
+# What the end of a block does for its tasks.
+
+
+def block_with_a_task_that_needs_the_thread() -> bool:
+    """Whether the sensitive code of a task's cleanup ran on the thread that left the block."""
+    threads: list[threading.Thread] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    async def background(started: asyncio.Event) -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            threads.append(await sync_to_async(threading.current_thread)())
+
+    async def start() -> None:
+        started = asyncio.Event()
+        tasks.append(asyncio.create_task(background(started)))
+        await started.wait()
+
+    with AsyncSingleThreadContext():
+        async_to_sync(start)()
+    return threads == [threading.current_thread()]
+
+
+def test_the_end_of_a_block_serves_its_tasks(in_thread: InThread) -> None:
+    """A connection that the block's thread has opened is closed there. asgiref 3.13.0 has another thread do it."""
+    assert in_thread(block_with_a_task_that_needs_the_thread)
+
+
+def test_the_end_of_a_block_on_the_sensitive_thread_serves_its_tasks(in_thread: InThread) -> None:
+    """The thread waits for the task, and the task for the thread: a deadlock if it were not served."""
+
+    def main() -> bool:
+        return SyncToAsync.single_thread_executor.submit(block_with_a_task_that_needs_the_thread).result(40)
+
+    assert in_thread(main)
+
+
+def test_the_end_of_a_block_on_the_thread_of_a_running_loop(in_thread: InThread) -> None:
+    """It cannot serve there, and still ends the loop and its tasks."""
+    ended = threading.Event()
+
+    async def background(started: asyncio.Event) -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.set()
+
+    tasks: list[asyncio.Task[None]] = []
+
+    async def start() -> None:
+        started = asyncio.Event()
+        tasks.append(asyncio.create_task(background(started)))
+        await started.wait()
+
+    async def main() -> None:
+        with AsyncSingleThreadContext():
+            # asyncio.to_thread copies the context, and with it the choice.
+            await asyncio.to_thread(async_to_sync(start))
+            assert not ended.is_set()
+        assert ended.is_set()
+
+    in_thread(main())
+
+
+def test_what_a_task_raises_at_the_end_of_its_block_is_told(
+    in_thread: InThread, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As asyncio.run does it."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def background(started: asyncio.Event) -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise LookupError("at the end")
+
+    async def start() -> None:
+        started = asyncio.Event()
+        tasks.append(asyncio.create_task(background(started)))
+        await started.wait()
+
+    def main() -> None:
+        with AsyncSingleThreadContext():
+            async_to_sync(start)()
+
+    in_thread(main)
+    assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["at the end"]

@@ -191,6 +191,7 @@ def test_a_fork_while_other_threads_bridge(run_program: RunProgram) -> None:
     """Locks of ours that another thread holds at that moment are free in the child."""
     out = run_program(
         CHILD
+        + f"FORKS = {20 if os.environ.get('STRESS') else 3}\n"
         + """
 stop = threading.Event()
 def hammer():
@@ -199,7 +200,7 @@ def hammer():
         async_to_sync(aident)()
 hammers = [threading.Thread(target=hammer, daemon=True) for _ in range(3)]
 for thread in hammers: thread.start()
-for _ in range(10):
+for _ in range(FORKS):
     assert fork(use_everything) == 0
 stop.set()
 for thread in hammers: thread.join(40)

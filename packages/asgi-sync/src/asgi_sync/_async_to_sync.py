@@ -18,7 +18,7 @@ from ._listeners import Observed, listeners
 from ._marks import calls_coroutine
 from ._scopes import AsyncSingleThreadContext, async_single_thread_context, executors
 from ._waiting import run_and_wait
-from ._wrapping import adopt_metadata, bind, callers_stacklevel, function_of
+from ._wrapping import adopt_metadata, bind, callers_stacklevel, function_of, hide_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -158,6 +158,7 @@ class AsyncToSync(Generic[P, R]):
             context[0] = copy_context()
 
 
+hide_annotations(AsyncToSync)
 _MAIN_WRAP = vars(AsyncToSync)["main_wrap"]
 _CALL = vars(AsyncToSync)["__call__"]
 

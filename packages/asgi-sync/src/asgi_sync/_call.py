@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 from _thread import allocate_lock, get_ident
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from ._home import Home
     from ._inbox import Inbox
+
+
+logger = logging.getLogger("asgi_sync")
 
 
 class Tasks(list["asyncio.Task[Any]"]):
@@ -118,7 +122,16 @@ class Call:
         # behind would be taken for a parent there (asgiref issues 525, 545).
         home.call = outer_call
         values["main_event_loop"] = outer_loop
-        self.inbox.post(self)
+        self.tell_loop()
+
+    def tell_loop(self) -> None:
+        """It has ended. From any thread."""
+        try:
+            self.inbox.post(self.loop, self.settle)
+        except RuntimeError:
+            # The loop is closed: nobody is waiting any more.
+            if self.error is not None:
+                logger.error("%r failed after its event loop was closed", self, exc_info=self.error)
 
     def _run_with_care(self) -> Any:
         __traceback_hide__ = True
@@ -154,7 +167,7 @@ class Call:
         """It will not be run. From any thread."""
         if self.begin():
             self.error = error
-            self.inbox.post(self)
+            self.tell_loop()
 
     def release(self) -> None:
         """Nobody waits any more: break the cycles in which the call is."""
@@ -226,7 +239,7 @@ class HandledCall(Call):
             self.result = self._handler()
         except BaseException as error:
             self.error = without_our_frames(error)
-        self.inbox.post(self)
+        self.tell_loop()
 
     def release(self) -> None:
         super().release()
@@ -260,7 +273,7 @@ class HandledCall(Call):
             else:
                 self.error = without_our_frames(error)
                 del error  # its traceback may hold this frame
-            self.inbox.post(self)
+            self.tell_loop()
         elif self._taker != get_ident():
             # By the executor's shutdown; or because it was withdrawn, or taken after that, and so claimed already.
             self.fail(asyncio.CancelledError())

@@ -9,6 +9,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ._inbox import inbox_of
 from ._stall import StallWatch
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def is_clean(loop: Any) -> bool:
         return False
     return (
         not has_callbacks(loop)
-        and len(loop._selector.get_map()) == 1  # the loop's own self-pipe
+        and len(loop._selector.get_map()) == 1 + inbox_of(loop).is_armed  # and the loop's own self-pipe
         and not loop._asyncgens
         and loop._default_executor is None
         and loop._exception_handler is None
@@ -39,8 +40,9 @@ def _has_timers(loop: Any) -> bool:
     return any(not (handle.cancelled() or StallWatch.owns(handle)) for handle in loop._scheduled)
 
 
-# Up to 3.13 all_tasks copies a set of the tasks of all loops: mostly it is enough to see that there are none.
-_tasks_of_all: Any = getattr(asyncio.tasks, "_scheduled_tasks", None)
+# Up to 3.13 all_tasks copies a set of the tasks of all loops: mostly it is enough to see that there are none. From 3.14
+# on the set holds only tasks that are not asyncio's own; those are in lists of the interpreter's.
+_tasks_of_all: Any = getattr(asyncio.tasks, "_scheduled_tasks", None) if sys.version_info < (3, 14) else None
 
 
 def _has_tasks(loop: asyncio.AbstractEventLoop) -> bool:

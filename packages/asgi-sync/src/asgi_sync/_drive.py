@@ -39,12 +39,15 @@ class Drive:
         __traceback_hide__ = True
         if CONTEXT_IS_INHERITED:
             frame.baseline = arrived()
+        made = None
         try:
-            awaitable = self._awaitable(*self._args, **self._kwargs)
+            made = awaitable = self._awaitable(*self._args, **self._kwargs)
             if self._exception is not None:
                 awaitable = await_while_handling(self._exception, awaitable)
             result = await awaitable
         except BaseException as error:
+            if type(error) is TypeError:
+                _explain(error, made)
             frame.finish(None, without_our_frames(error))
         else:
             frame.finish(result, None)
@@ -82,6 +85,16 @@ class ClassicDrive:
         """Close what was never started, which would warn otherwise."""
         self._coroutine.close()
         self._awaitable.close()
+
+
+def _explain(error: TypeError, made: object) -> None:
+    """Say what to do with what was called for an awaitable and gave something else."""
+    kind = type(made)
+    if not hasattr(kind, "__await__"):
+        if hasattr(kind, "__aiter__"):
+            error.add_note(f"{made!r} can be iterated over: use async_to_sync_iterator.")
+        elif hasattr(kind, "__aenter__"):
+            error.add_note(f"{made!r} can be entered: use async_to_sync_context_manager.")
 
 
 async def _call_and_await(awaitable: Callable[..., Awaitable[Any]], args: Any, kwargs: Any) -> Any:

@@ -1,59 +1,112 @@
-"""How a worker thread tells an event loop that a call has ended."""
+"""How other threads tell an event loop what to do next."""
 
 from __future__ import annotations
 
-import logging
+import asyncio
+import os
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
 
 from ._state import thread
 
 if TYPE_CHECKING:
-    import asyncio
+    from collections.abc import Callable
 
-    from ._call import Call
-
-logger = logging.getLogger("asgi_sync")
+#: So many times `call_soon_threadsafe` wakes a loop before it gets a descriptor of its own for that.
+ARM_AFTER = 8
+# asyncio's own way is a pair of sockets, which costs a handle, a send and two receives, the second of which fails;
+# with an eventfd it is one write and one read, a third less for a whole crossing. Only Linux has them.
+_CAN_ARM = hasattr(os, "eventfd")
 
 
 class Inbox:
-    """Calls that have ended and that a loop has not heard of yet.
+    """What a loop is to do and has not heard of yet.
 
     Waking a loop costs a system call and, under load, a switch of threads. A worker that ends many calls in a row
-    therefore wakes the loop once, and the loop takes all that is there.
+    therefore wakes the loop once, and the loop does all that is there.
     """
 
-    __slots__ = ("_ended", "_loop", "_woken")
+    __slots__ = ("_fd", "_jobs", "_loop", "_wakes", "_woken")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         # Weak, because a thread remembers its last inbox.
         self._loop = weakref.ref(loop)
-        self._ended: deque[Call] = deque()
+        self._jobs: deque[Callable[[], object]] = deque()
         self._woken = False
+        self._wakes = 0
+        self._fd: int | None = None
 
-    def post(self, call: Call) -> None:
-        """Hand over a call that has ended. From any thread."""
-        # Order matters, without a lock: first the call, then the look at the flag; `_empty` first lowers the flag,
-        # then takes the calls. One of both sees the other's work.
-        self._ended.append(call)
+    def post(self, loop: asyncio.AbstractEventLoop, job: Callable[[], object]) -> None:
+        """Have `job` called in the loop, which is the inbox's. From any thread. `RuntimeError` if it is closed."""
+        # Order matters, without a lock: first the job, then the look at the flag; `_do_all` first lowers the flag, then
+        # takes the jobs. One of both sees the other's work.
+        self._jobs.append(job)
         if self._woken:
             return
         self._woken = True
+        fd = self._fd
+        if fd is not None and not loop.is_closed():
+            _wake(fd, 1)
+            return
         try:
-            call.loop.call_soon_threadsafe(self._empty)
+            loop.call_soon_threadsafe(self._hear)
         except RuntimeError:
-            # The loop is closed: nobody is waiting any more.
             self._woken = False
-            self._ended.clear()
-            if call.error is not None:
-                logger.error("%r failed after its event loop was closed", call, exc_info=call.error)
+            self._jobs.clear()
+            raise
 
-    def _empty(self) -> None:
+    @property
+    def is_armed(self) -> bool:
+        """Whether the loop watches a descriptor for it."""
+        return self._fd is not None
+
+    # On the loop's thread
+
+    def _hear(self) -> None:
+        self._do_all()
+        self._wakes += 1
+        if self._wakes == ARM_AFTER and _CAN_ARM:
+            self._arm()
+
+    def _do_all(self) -> None:
         self._woken = False
-        ended = self._ended
-        while ended:
-            ended.popleft().settle()
+        jobs = self._jobs
+        try:
+            while jobs:
+                jobs.popleft()()
+        finally:
+            if jobs:  # Ctrl-C in the midst
+                asyncio.get_running_loop().call_soon(self._do_all)
+
+    def _arm(self) -> None:
+        loop = asyncio.get_running_loop()
+        if type(loop) is not asyncio.SelectorEventLoop:
+            return  # who knows how it polls
+        try:
+            fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        except OSError:  # no more descriptors: it works without
+            return
+        # In an empty context: the loop would keep alive what the running one holds.
+        Context().run(loop.add_reader, fd, self._heed)
+        self._fd = fd
+
+    def _heed(self) -> None:
+        assert self._fd is not None
+        try:
+            os.eventfd_read(self._fd)
+        except BlockingIOError:
+            pass  # the child of a fork has read it, which has the same descriptor
+        self._do_all()
+
+    def __del__(self, _close: Callable[[int], None] = os.close) -> None:
+        # Not when the loop is closed: a thread may be about to write to it, and the number may be somebody else's then.
+        if self._fd is not None:
+            _close(self._fd)
+
+
+_wake: Any = getattr(os, "eventfd_write", None)
 
 
 def inbox_of(loop: asyncio.AbstractEventLoop) -> Inbox:

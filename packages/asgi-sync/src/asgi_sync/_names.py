@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from ._events import Place
 from ._home import Home
+from ._steps import Step
 
 _PACKAGE = __name__.rpartition(".")[0]
 
@@ -53,9 +54,11 @@ def _inside(owner: Any) -> Any:
 def _carried(args: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]] | None:
     """The first callable among the arguments, and its own arguments, which follow as a tuple."""
     for index, each in enumerate(args):
+        if isinstance(each, Step):
+            return each.method, ()
         if callable(each):
             rest: Any = args[index + 1 :]
-            return each, rest[0] if rest and type(rest[0]) is tuple else rest
+            return each, rest[0] if rest and type(rest[0]) is tuple else tuple(rest)
     return None
 
 

@@ -14,6 +14,7 @@ from ._async_iterators import iterate
 from ._async_to_sync import AsyncToSync
 from ._call import describe
 from ._context import carried_copy
+from ._ending import end_loop
 from ._hosts import LoopGoneError
 from ._state import process
 from ._task_status import TaskStatus
@@ -132,7 +133,6 @@ class BlockingPortal:
         ready: Future[Any] = Future()
         kwargs["task_status"] = TaskStatus(ready)
         future: Future[Any] = Future()
-        self._spawn(_call_and_await(func, args, kwargs), future)
 
         def ended(_: Future[Any]) -> None:
             # Without the task's exception: its frames lead to the task status, and that to `ready`.
@@ -141,6 +141,7 @@ class BlockingPortal:
 
         future.add_done_callback(ended)
         try:
+            self._spawn(_call_and_await(func, args, kwargs), future)
             value = self.call(_wait_for, ready)
         except BaseException:
             future.cancel()
@@ -175,8 +176,12 @@ class BlockingPortal:
 
     def _spawn(self, coroutine: Coroutine[Any, Any, Any], future: Future[Any]) -> None:
         context = carried_copy()
+        #: Whoever has it starts the coroutine or closes it.
+        claim = threading.Lock()
 
         def start() -> None:
+            if not claim.acquire(False):
+                return
             if future.cancelled():
                 coroutine.close()
                 return
@@ -208,7 +213,11 @@ class BlockingPortal:
                 self._host.check()
                 self._loop.call_soon_threadsafe(start)
         except BaseException:
-            coroutine.close()
+            # Ctrl-C may come in the moment after the task has begun.
+            if claim.acquire(False):
+                coroutine.close()
+            else:
+                future.cancel()
             raise
 
     def _stop(self) -> None:
@@ -221,12 +230,7 @@ class BlockingPortal:
             was_over, host.is_over = host.is_over, True
         if was_over or host.generation is not process.generation:
             return
-        try:
-            AsyncToSync(_end_all_tasks, host=_LastCall(host))()
-        finally:
-            host.loop_thread.close()
-            # Without limit, as at the end of asyncio.run; nothing but the closing of the loop is left to do.
-            host.loop_thread.join()
+        end_loop(host.loop_thread, tells_errors=False)  # which the tasks' futures have
 
 
 class _PortalLoop:
@@ -252,26 +256,12 @@ class _PortalLoop:
         __traceback_hide__ = True
         with self.lock:
             self.check()
-            self.submit(frame)
+            if not self.loop_thread.submit(frame):
+                raise LoopGoneError("The portal's event loop has been closed.")
         wait(frame)
-
-    def submit(self, frame: Frame) -> None:
-        if not self.loop_thread.submit(frame):
-            raise LoopGoneError("The portal's event loop has been closed.")
 
     def release(self) -> None:
         """It lasts as long as the portal."""
-
-
-class _LastCall(_PortalLoop):
-    """The same, for the call that ends it."""
-
-    def __init__(self, host: _PortalLoop) -> None:
-        super().__init__(host.loop_thread)
-
-    def run(self, frame: Frame) -> None:
-        self.submit(frame)
-        wait(frame)
 
 
 async def _running_loop() -> asyncio.AbstractEventLoop:
@@ -286,13 +276,3 @@ async def _call_and_await(func: Callable[..., Any], args: tuple[Any, ...], kwarg
 
 async def _wait_for(future: Future[Any]) -> Any:
     return await asyncio.wrap_future(future)
-
-
-async def _end_all_tasks() -> None:
-    loop = asyncio.get_running_loop()
-    while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
-        for task in tasks:
-            task.cancel()
-        for error in await asyncio.gather(*tasks, return_exceptions=True):
-            del error
-    await loop.shutdown_asyncgens()

@@ -122,7 +122,8 @@ class AsyncSingleThreadContext:
 
     A context manager for sync code that no event loop waits for. The loop lives as long as the block: what one call
     leaves in it, a client with pooled connections or a background task, is there for the next. At the end of the block
-    the loop is closed as `asyncio.run` does, tasks cancelled.
+    the loop is closed as `asyncio.run` does, tasks cancelled; the thread that leaves the block waits for that, and runs
+    the thread-sensitive code of those tasks until then.
 
     An inner context, and one in sync code that an event loop waits for, changes nothing. A context can be used again.
 
@@ -158,9 +159,9 @@ class AsyncSingleThreadContext:
         with self._lock:
             loop_thread, self._loop_thread = self._loop_thread, None
         if loop_thread is not None:
-            loop_thread.close()
-            # Without limit, as at the end of asyncio.run: tasks that are cancelled may take their time.
-            loop_thread.join()
+            from ._ending import end_loop  # it stands on what stands on this module
+
+            end_loop(loop_thread, tells_errors=True)
 
     def __del__(self) -> None:
         # A block that was never left, in a thread that has ended.

@@ -31,7 +31,7 @@ from ._shared_context import SharedContext
 from ._state import public_thread, thread
 from ._thread_pools import can_enter, default_executor, enter
 from ._worker import SensitiveExecutor, own_home
-from ._wrapping import adopt_metadata, bind, function_of
+from ._wrapping import adopt_metadata, bind, function_of, hide_annotations
 
 if TYPE_CHECKING:
     import threading
@@ -249,5 +249,6 @@ class SyncToAsync(Generic[P, R]):
             raise RuntimeError(f"{func!r} raised StopIteration") from stop
 
 
+hide_annotations(SyncToAsync)
 _THREAD_HANDLER = vars(SyncToAsync)["thread_handler"]
 _CALL = vars(SyncToAsync)["__call__"]

@@ -10,6 +10,7 @@ from ._async_to_sync import AsyncToSync
 from ._call import without_our_frames
 from ._hosts import host_for_this_call
 from ._lasting_context import LastingContext
+from ._steps import Step
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -101,10 +102,9 @@ class TaskLane:
             self.begin()
         assert self._crossing is not None
         try:
-            # In a list that is emptied on the way: what is thrown would be in a cycle with the frames it goes through.
-            work = [func, args]
-            del args
-            return self._crossing(self, work)
+            step = Step(func, args)
+            del func, args
+            return self._crossing(self, step)
         finally:
             self._context.hand_out()
 
@@ -157,13 +157,12 @@ class TaskLane:
         if self._task is not None:
             self._task.cancel()
 
-    async def _perform(self, work: list[Any]) -> Any:
+    async def _perform(self, step: Step) -> Any:
         """In the task of the frame that waits."""
         __traceback_hide__ = True
-        func, args = work
-        work.clear()
+        func, args = step.take()
         job = self.post(func, copy_context(), *args)
-        del args
+        del func, args
         await self.until(job)
         try:
             return job.outcome()

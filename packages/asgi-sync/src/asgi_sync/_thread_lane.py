@@ -14,6 +14,7 @@ from ._home import Home
 from ._lasting_context import LastingContext
 from ._parked import GoneError, park
 from ._state import process
+from ._steps import Step
 from ._sync_to_async import SyncToAsync
 from ._worker import ContextExecutor, own_home
 
@@ -95,10 +96,9 @@ class ThreadLane:
             self._begin()
         if not self._sensitive:
             place_that_is_there(self.place)
-        # In a list that is emptied on the way: what is thrown would be in a cycle with the frames it goes through.
-        work = [func, args]
-        del args
-        result = await self._step(self, work)
+        step = Step(func, args)
+        del func, args
+        result = await self._step(self, step)
         self._context.hand_out()
         if isinstance(result, Failure):
             error, result.error = result.error, None
@@ -182,17 +182,16 @@ class Failure:
         self.error: Any = error
 
 
-def perform(lane: ThreadLane, work: list[Any]) -> Any:
+def perform(lane: ThreadLane, step: Step) -> Any:
     """One step, on the thread, in a copy of its caller's context."""
     lane.has_begun = True
-    func, args = work
-    work.clear()
+    func, args = step.take()
     try:
         return lane._context.run(copy_context(), func, *args)
     except BaseException as error:
         return Failure(without_our_frames(error))
     finally:
-        del args
+        del func, args
 
 
 def place_that_is_there(place: Any) -> Any:

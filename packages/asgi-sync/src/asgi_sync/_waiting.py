@@ -90,8 +90,12 @@ def parent_loop() -> Any:
 def run_in_parent(frame: Frame, loop: asyncio.AbstractEventLoop) -> bool:
     """Run the coroutine in a loop that is not ours; `False` if that loop stopped before the coroutine began."""
     start = Start(frame)
+    call = frame.call
     try:
-        loop.call_soon_threadsafe(start)
+        if call is not None and call.loop is loop:
+            call.inbox.post(loop, start)
+        else:
+            loop.call_soon_threadsafe(start)
     except RuntimeError:  # closed since
         return False
     looks = 0

@@ -41,6 +41,15 @@ def adopt_metadata(wrapper: Any, wrapped: Any) -> None:
         wrapper.__self__ = instance
 
 
+def hide_annotations(kind: type) -> None:
+    """Remove the annotations of a wrapper's class, which stand in for those of what is wrapped.
+
+    From 3.14 on `functools.update_wrapper` copies `__annotate__` alone; an attribute `__annotations__` that is found in
+    the class is asked first, by `typing.get_type_hints` and `functools.singledispatch`.
+    """
+    del kind.__annotations__
+
+
 class BoundWrapper(functools.partial[Any]):
     """A wrapper as a method. Like a bound method it is equal to, and has the hash of, another of the same instance."""
 
