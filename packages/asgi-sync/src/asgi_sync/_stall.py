@@ -122,14 +122,7 @@ def refusal(executor: Any) -> str:
 def title(work: Any) -> str:
     """What a piece of work is, in words."""
     func = getattr(work, "func", None)
-    if func is None:
-        return repr(work)
-    name = name_of(func, work.args)
-    # A step that has begun knows no more whose it is. The stack tells.
-    return "<a step of an iterator or a context manager>" if name == _STEP else f"<sync call of {name}>"
-
-
-_STEP = f"{__package__}._thread_lane.perform"
+    return repr(work) if func is None else f"<sync call of {name_of(func, work.args)}>"
 
 
 def watch(home: Home, call: Call) -> None:
