@@ -406,7 +406,7 @@ def test_the_process_portal_is_one_and_ends_with_the_process(run_program):
         """
         import asyncio, threading
         before = threading.active_count()
-        from asgi_sync import process_portal
+        from asgi_sync import process_portal, sync_to_async
         assert threading.active_count() == before
         portals = []
         threads = [threading.Thread(target=lambda: portals.append(process_portal())) for _ in range(5)]
@@ -418,7 +418,7 @@ def test_the_process_portal_is_one_and_ends_with_the_process(run_program):
             try:
                 await asyncio.Event().wait()
             finally:
-                print("ended")
+                print("ended", await sync_to_async(threading.current_thread)() is threading.main_thread())
 
         async def started(*, task_status):
             task_status.started()
@@ -427,7 +427,7 @@ def test_the_process_portal_is_one_and_ends_with_the_process(run_program):
         process_portal().start_task(started)
         """
     )
-    assert out.splitlines() == ["1 1", "ended"]
+    assert out.splitlines() == ["1 1", "ended True"]
 
 
 @pytest.mark.parametrize("attempt", range(300 if os.environ.get("STRESS") else 3))

@@ -100,6 +100,11 @@ class LoopThread:
         return self._generation is not self._process.generation
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it has ended or is about to."""
+        return self._closed
+
+    @property
     def can_be_replaced(self) -> bool:
         """Whether nobody would notice if the next call got another one."""
         return not self._running and not self._is_shared
@@ -260,7 +265,8 @@ class LoopKeeper:
 
     def __del__(self) -> None:
         for loop_thread in self._free:
-            loop_thread.close()
+            if not loop_thread.is_closed:  # as it is at exit, when even the names of this module are gone
+                loop_thread.close()
 
 
 def loops_of_this_thread() -> LoopKeeper:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,8 @@ process.on_fork(_shared.renew)
 def process_portal() -> BlockingPortal:
     """The portal that all of the process shares: made at the first call, closed when the interpreter exits.
 
-    A forked child gets one of its own.
+    Its tasks are cancelled and awaited then, however long that takes; Ctrl-C ends the wait. A forked child gets one of
+    its own.
 
     >>> from asgi_sync import process_portal
     >>> process_portal() is process_portal()
@@ -91,6 +93,8 @@ def process_portal() -> BlockingPortal:
     with _shared.lock:
         if _shared.portal is None:
             _shared.portal = BlockingPortal(LoopThread(is_shared=True, name="asgi-sync-portal"))
+            # Before the loop is closed with all others, which are given two seconds: as at the end of a block.
+            atexit.register(_shared.portal._stop)
         return _shared.portal
 
 

@@ -122,9 +122,7 @@ def refusal(executor: Any) -> str:
 def title(work: Any) -> str:
     """What a piece of work is, in words."""
     func = getattr(work, "func", None)
-    if func is None:
-        return repr(work)
-    return f"<sync call of {name_of(func, work.args)}>"
+    return repr(work) if func is None else f"<sync call of {name_of(func, work.args)}>"
 
 
 def watch(home: Home, call: Call) -> None:
