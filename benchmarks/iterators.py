@@ -1,4 +1,4 @@
-"""Iterators that cross, an item at a time and with a buffer, beside a call for each item."""
+"""Iterators: those that cross, an item at a time and with a buffer, beside a call for each item."""
 
 from __future__ import annotations
 

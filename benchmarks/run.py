@@ -34,10 +34,11 @@ PAGE = HERE.parent / "docs" / "benchmarks.md"
 SCRIPTS = ["crossing", "local", "iterators", "wsgi", "server"]
 MODES = {"pinned": (True,), "unpinned": (False,), "both": (True, False)}
 
-#: What a whole run measures where. Everything takes four minutes on one interpreter: the two of the targets
-#: have it, the others show whether the two bases hold there.
+#: What a whole run measures where. All of it takes four minutes on one interpreter: the two that the targets
+#: are for have it. The others show, in a minute each, whether the two bases hold there.
 BASES = ["crossing", "local"]
 PYTHONS = {"python3.13": SCRIPTS, "python3.14": SCRIPTS, "python3.15": BASES, "python3.13t": BASES}
+OF_OTHERS = ["--modes", "pinned"]
 
 QUICK = ["--quick", "--rounds", "3", "--seconds", "0.002", "--modes", "pinned"]
 WHOLE = ["--rounds", "7", "--seconds", "0.015"]
@@ -147,12 +148,17 @@ def plan(commands: list[str] | None, quick: bool) -> list[tuple[str, str]]:
     return [(command, script) for command, scripts in (found or here).items() for script in scripts]
 
 
+def settings(command: str, quick: bool) -> list[str]:
+    if quick:
+        return QUICK
+    return [*WHOLE, *OF_OTHERS] if PYTHONS.get(command) == BASES else WHOLE
+
+
 def run_all(options: argparse.Namespace) -> int:
     """Run every script, then write the report. What fails does not keep the others from being measured."""
     folder = RESULTS / ("quick" if options.quick else "all")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    settings = QUICK if options.quick else WHOLE
     failed: list[str] = []
     began = time.monotonic()
     steps = plan(options.python, options.quick)
@@ -160,7 +166,7 @@ def run_all(options: argparse.Namespace) -> int:
         started = time.monotonic()
         print(f"[{number}/{len(steps)}] {script} on {command} ...", end=" ", flush=True)
         try:
-            keep(measure_with(command, [script, *settings]), folder)
+            keep(measure_with(command, [script, *settings(command, options.quick)]), folder)
         except subprocess.CalledProcessError as error:
             failed.append(f"{script} on {command} (status {error.returncode})")
         except subprocess.TimeoutExpired:

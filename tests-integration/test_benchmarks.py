@@ -155,3 +155,42 @@ def test_soak_expects_what_abandoned_calls_raise(monkeypatch: pytest.MonkeyPatch
     run.told(None, {"message": "something else", "exception": ValueError()})
     run.told(None, {"message": "no exception"})
     assert (run.abandoned, len(run.unexpected)) == (1, 2)
+
+
+def test_whole_run_measures_every_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    import run
+
+    scripts = {file.stem for file in (ROOT / "benchmarks").glob("*.py")} - {"run", "soak"}
+    assert set(run.SCRIPTS) == scripts
+    monkeypatch.setattr(run.shutil, "which", lambda command: None if command.startswith("python3.1") else "")
+    assert {script for _, script in run.plan(None, quick=False)} == scripts
+    monkeypatch.setattr(run.shutil, "which", lambda command: command)
+    assert ("python3.13", "wsgi") in run.plan(None, quick=False)
+    assert "pinned" in run.settings("python3.13t", quick=False)
+    assert "pinned" not in run.settings("python3.13", quick=False)
+
+
+def test_script_that_fails_does_not_hide_the_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import subprocess
+
+    import run
+
+    def measure(command: str, arguments: list[str]) -> dict[str, Any]:
+        if arguments[0] == "wsgi":
+            raise subprocess.CalledProcessError(7, command)
+        return result(arguments[0], asgiref=[2.0, 3.0, 4.0])
+
+    monkeypatch.setattr(run, "measure_with", measure)
+    monkeypatch.setattr(run, "RESULTS", tmp_path)
+    monkeypatch.setattr(run, "PAGE", tmp_path / "docs" / "benchmarks.md")
+    assert run.main(["--python", "python3"]) == 1
+    assert "failed: wsgi on python3 (status 7). No report was written." in capsys.readouterr().err
+    assert {file.stem for file in (tmp_path / "all").glob("*-*.json")} == {
+        f"{script}-3.13.0" for script in ("crossing", "local", "iterators", "server")
+    }
+    assert not (tmp_path / "docs").exists()
+    monkeypatch.setattr(run, "SCRIPTS", ["crossing", "local"])
+    assert run.main(["--python", "python3"]) == 0
+    assert "## Where we lose" in (tmp_path / "docs" / "benchmarks.md").read_text(encoding="utf-8")

@@ -129,8 +129,10 @@ asgiref = {{ path = "{stand_in_wheel()}" }}
 
 @only_in_consumers
 def test_poetry_project(make: Callable[..., Environment], tmp_path: Path) -> None:
-    tool = Environment(tmp_path / "tool")
+    tool = Environment(tmp_path / "tool", pip=True)
     tool.uv("install", "poetry>=2")
+    # By its simple interface, which mirrors have: without a source poetry asks for another one.
+    index = tool.run("from pip._internal.models.index import PyPI; print(PyPI.simple_url)")
     ours = "\n".join(
         f'{wheel.name.split("-")[0].replace("_", "-")} = {{ path = "{wheel}" }}'
         for wheel in wheels().glob("*.whl")
@@ -152,7 +154,7 @@ package-mode = false
 
 [[tool.poetry.source]]
 name = "simple"
-url = "https://pypi.org/simple/"
+url = "{index}"
 priority = "primary"
 """)
     environment = make()
@@ -164,6 +166,36 @@ priority = "primary"
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert_swapped(environment)
+
+
+@only_in_consumers
+def test_pdm_project_with_an_override(make: Callable[..., Environment], tmp_path: Path) -> None:
+    tool = Environment(tmp_path / "tool")
+    # With the versions that it was released with: it does not keep up with all of its own dependencies.
+    tool.uv("install", "pdm[locked]")
+    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    (tmp_path / "pyproject.toml").write_text(f"""
+[project]
+name = "site"
+version = "1"
+requires-python = ">={version},<3.{sys.version_info[1] + 1}"
+dependencies = ["asgiref", "asgiref-meta", "channels", "django>=5.2,<6"]
+
+[tool.pdm]
+distribution = false
+
+[tool.pdm.resolution.overrides]
+asgiref = "{stand_in_wheel().as_uri()}"
+
+[[tool.pdm.source]]
+name = "wheels"
+type = "find_links"
+url = "{wheels().as_uri()}"
+""")
+    environment = make()  # pdm uses the .venv beside the project
+    run(tool.python.with_name("pdm"), "install", "--no-self", cwd=tmp_path)
+    assert_swapped(environment)
+    assert 'name = "asgiref-meta"' in (tmp_path / "pdm.lock").read_text()
 
 
 @only_in_consumers
@@ -226,7 +258,23 @@ def test_the_way_there_without_removing_asgiref_first(make: Callable[..., Enviro
 
 
 @only_in_consumers
-def test_a_folder_or_index_that_has_the_stand_in_is_enough(make: Callable[..., Environment]) -> None:
+def test_a_private_index(make: Callable[..., Environment], tmp_path: Path) -> None:
+    """Beside the public one, as pip's --extra-index-url and uv's --index have it."""
+    for wheel in wheels().glob("*.whl"):
+        page = tmp_path / "simple" / wheel.name.split("-")[0].replace("_", "-") / "index.html"
+        page.parent.mkdir(parents=True)
+        page.write_text(f'<!DOCTYPE html><a href="{wheel.as_uri()}">{wheel.name}</a>\n')
+    index = (tmp_path / "simple").as_uri()
+    environment = make(pip=True)
+    environment.pip("install", "-q", "--extra-index-url", index, "asgiref-meta", *WANTED)
+    assert_swapped(environment)
+    environment.uv("uninstall", "asgiref", "asgiref-meta")
+    environment.uv("install", "--index", index, "asgiref-meta", "asgiref==3.13.0", *WANTED)
+    assert_swapped(environment)
+
+
+@only_in_consumers
+def test_a_folder_that_has_the_stand_in_is_enough(make: Callable[..., Environment]) -> None:
     """Its version is higher than that of the release whose interface it offers, so resolvers prefer it."""
     environment = make()
     environment.uv("install", "--find-links", wheels(), "asgiref-meta", "asgiref==3.13.0", *WANTED)

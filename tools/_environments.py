@@ -57,7 +57,10 @@ def index_lacks() -> str:
     """Say why nothing can be installed from the package index; an empty string: it can."""
     with tempfile.TemporaryDirectory() as folder:
         command = [uv(), "pip", "install", "--quiet", "--target", folder, "--no-deps", "--refresh", UPSTREAM]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        except subprocess.TimeoutExpired as error:
+            return f"the package index cannot be reached: {error}"
         return f"the package index cannot be reached: {done.stderr[-200:]}" if done.returncode else ""
 
 

@@ -30,6 +30,8 @@ class Row:
     """What was measured: per interpreter and peer."""
 
     title: str
+    ours: str = ""
+    """What the others are compared with: it is at 1."""
     ratios: dict[str, dict[str, Ratio]] = field(default_factory=dict)
 
 
@@ -44,7 +46,7 @@ LABELS = 270
 GAP = 26
 LINE = 11  # between two marks of a row
 PAD = 9  # above and below the marks of a row
-LOWEST = 34  # a row: its title may take two lines
+LOWEST = 46  # a row: its title may take three lines
 TEXT = 12
 
 
@@ -59,8 +61,9 @@ def chart(title: str, rows: Sequence[Row], interpreters: Sequence[str]) -> str:
         raise ValueError(f"nothing to draw of {title!r}: {len(rows)} rows, no peer")
     axis = Axis.around(ratio for row in rows for ratios in row.ratios.values() for ratio in ratios.values())
     styles = _styles(peers)
-    legend, top = _legend(styles)
-    body, bottom = _rows(rows, interpreters, axis, styles, top + 34)
+    ours = list(dict.fromkeys(row.ours for row in rows if row.ours))
+    legend, top = _legend(styles, ours[0] if len(ours) == 1 else "")
+    body, bottom = _rows(rows, interpreters, axis, styles, top + 34, name_ours=len(ours) > 1)
     panels = [
         part
         for index, interpreter in enumerate(interpreters)
@@ -168,6 +171,8 @@ def _rows(
     axis: Axis,
     styles: Mapping[str, tuple[str, str]],
     top: float,
+    *,
+    name_ours: bool,
 ) -> tuple[list[str], float]:
     parts: list[str] = []
     y = top
@@ -176,7 +181,7 @@ def _rows(
         height = max(LINE * len(shown) + PAD, LOWEST)
         first = y + (height - LINE * (len(shown) - 1)) / 2
         parts.append(f'<path d="M12 {y}H{WIDTH - 12}" stroke="{RULE}" stroke-width="0.7"/>')
-        parts += _label(row.title, y + height / 2)
+        parts += _label(row.title, y + height / 2, f"1 is {row.ours}" if name_ours else "")
         for index, interpreter in enumerate(interpreters):
             left, right = _span(index, len(interpreters))
             for line, peer in enumerate(shown):
@@ -188,16 +193,20 @@ def _rows(
     return parts, y
 
 
-def _label(title: str, middle: float) -> list[str]:
-    """The title of a row, in as many lines as it takes."""
+def _label(title: str, middle: float, below: str) -> list[str]:
+    """The title of a row, in at most two lines, and what is at 1 there."""
     lines = [""]
     for word in title.split():
         if len(lines[-1]) + len(word) > 40:
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()
-    lines = lines[:2]
-    first = middle + TEXT / 3 - (len(lines) - 1) * 6.5
-    return [_text(12, first + 13 * number, line) for number, line in enumerate(lines)]
+    colours = [INK] * len(lines[:2]) + [MUTED] * bool(below)
+    first = middle + TEXT / 3 - (len(colours) - 1) * 6.5
+    texts = [*lines[:2], below] if below else lines[:2]
+    return [
+        _text(12, first + 13 * number, text, colour=colour)
+        for number, (text, colour) in enumerate(zip(texts, colours, strict=True))
+    ]
 
 
 def _mark(
@@ -225,7 +234,7 @@ def _shape(shape: str, x: float, y: float) -> str:
     return f"<path d={quoteattr(path)} stroke='none'/>"
 
 
-def _legend(styles: Mapping[str, tuple[str, str]]) -> tuple[list[str], float]:
+def _legend(styles: Mapping[str, tuple[str, str]], ours: str) -> tuple[list[str], float]:
     """The peers' names, in as many lines as they take, and where what follows can begin."""
     parts: list[str] = []
     x, y = 18.0, 44.0
@@ -236,4 +245,6 @@ def _legend(styles: Mapping[str, tuple[str, str]]) -> tuple[list[str], float]:
         parts.append(f'<g fill="{colour}">{_shape(shape, x, y - 4)}</g>')
         parts.append(_text(x + 9, y, peer))
         x += width
+    if ours:
+        parts.append(_text(x, y, f"1 is {ours}", colour=MUTED))
     return parts, y

@@ -69,9 +69,9 @@ def _head(results: Sequence[Result], seconds: float) -> list[str]:
         "## How to repeat it",
         "",
         "```console",
-        "$ tox run -e bench                # all of it, and this page again",
-        "$ tox run -e bench -- --quick     # a try: coarse figures, and a page in benchmarks/results/quick/",
-        "$ tox run -e bench -- local       # one script, as a table in the terminal",
+        "$ tox run -e bench               # all of it, and this page",
+        "$ tox run -e bench -- --quick    # a coarse try in benchmarks/results",
+        "$ tox run -e bench -- local      # one script, as a table",
         "```",
         "",
         f"All of it took {seconds / 60:.0f} minutes here. Nothing else should run on the machine meanwhile.",
@@ -130,7 +130,7 @@ def table_of_ratios(results: Sequence[Result], pinned: bool) -> tuple[list[Row],
         for comparison in result["comparisons"]:
             if comparison["pinned"] != pinned:
                 continue
-            row = rows.setdefault(comparison["title"], Row(comparison["title"]))
+            row = rows.setdefault(comparison["title"], Row(comparison["title"], comparison["ours"]))
             row.ratios[name] = {peer: Ratio(**ratio) for peer, ratio in comparison["ratio"].items()}
             if name not in interpreters:
                 interpreters.append(name)

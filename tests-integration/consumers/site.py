@@ -1,8 +1,10 @@
 """Measure the Django site in tests-integration/django_site with asgiref and with asgiref-meta, side by side.
 
-    python tests-integration/consumers/site.py [--requests 200] [--rounds 3]
+    python tests-integration/consumers/site.py [--rounds 30] [--requests 40]
 
-The two take turns, and the median of the rounds is printed. The answers must be equal.
+Both are there at the same time, and take turns at a few requests. A ratio is formed in each round: the median
+of the ratios stays much the same when the rest of the machine does not, and the quartiles tell how much. The
+answers must be equal.
 """
 
 import argparse
@@ -11,14 +13,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from run import ROOT, UPSTREAM, build_wheels, environment
 
 NEEDS = ("django>=5.2,<6", "channels", "channels_redis", "daphne", "httpx", "uvicorn", "websockets")
-DRIVE = ROOT / "tests-integration" / "django_site" / "drive.py"
+SITE = ROOT / "tests-integration" / "django_site"
+PAGES = ("/health", "/sync", "/async", "/sync-calls-async")
 
 
 def environments(work: Path) -> dict[str, Path]:
@@ -29,65 +32,98 @@ def environments(work: Path) -> dict[str, Path]:
     }
 
 
-def drive(python: Path, server: str, requests: int) -> dict[str, Any]:
-    command = [str(python), "-W", "ignore", str(DRIVE), server, str(requests)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+class Subject:
+    """A process that answers each line with a line of JSON."""
 
-
-def without_server(pythons: dict[str, Path], rounds: int) -> None:
-    """Print the processor time of a request, in the best of the rounds."""
-    best: dict[str, dict[str, float]] = {label: {} for label in pythons}
-    for _ in range(rounds):
-        for label, python in pythons.items():
-            command = [str(python), "-W", "ignore", str(DRIVE.with_name("inside.py"))]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=True)
-            for page, found in json.loads(done.stdout).items():
-                best[label][page] = min(found, best[label].get(page, found))
-    print("without a server, processor us a request, best:", flush=True)
-    table({label: [found] for label, found in best.items()}, print)
-
-
-def flat(figures: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    found: dict[str, float] = {}
-    for name, value in figures.items():
-        found |= flat(value, f"{prefix}{name}, ") if isinstance(value, dict) else {prefix + name: value}
-    return found
-
-
-def table(rounds: dict[str, list[dict[str, float]]], line: Callable[[str], None]) -> None:
-    for name in rounds["asgiref"][0]:
-        theirs, ours = (statistics.median(found[name] for found in rounds[who]) for who in rounds)
-        line(
-            f"  {name:40} {theirs:12.0f} {ours:14.0f}   x {ours / theirs:.2f}"
-            if theirs
-            else f"  {name}: none"
+    def __init__(self, python: Path, *command: str | Path) -> None:
+        self._process = subprocess.Popen(
+            [python, "-W", "ignore", *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # the pages that fail on purpose say so
+            text=True,
         )
+
+    def read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()  # what it does has timeouts, at whose end it ends itself
+        if not line:
+            raise RuntimeError(f"ended with status {self._process.wait(60)}")
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def ask(self, what: str, number: int) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{what} {number}\n")
+        self._process.stdin.flush()
+        return self.read()
+
+    def close(self) -> None:
+        self._process.communicate(timeout=120)
+
+
+def compare(subjects: dict[str, Subject], what: str, number: int, rounds: int) -> None:
+    """Let them take turns, and print the medians of both, and of the ratios of the rounds."""
+    for subject in subjects.values():
+        subject.ask(what, number)  # to warm up
+    found: dict[str, list[dict[str, float]]] = {label: [] for label in subjects}
+    for turn in range(rounds):
+        for label in list(subjects)[:: 1 if turn % 2 else -1]:
+            found[label].append(subjects[label].ask(what, number))
+    theirs, ours = found.values()
+    for kind in theirs[0]:
+        pairs = [(one[kind], other[kind]) for one, other in zip(theirs, ours, strict=True)]
+        middle = [statistics.median(values) for values in zip(*pairs, strict=True)]
+        if kind == "threads":
+            print(f"  {what:20} {kind:18} {middle[0]:9.0f} {middle[1]:14.0f}")
+            continue
+        low, ratio, high = statistics.quantiles((one / other for one, other in pairs), n=4)
+        print(
+            f"  {what:20} {kind.replace('seconds', 'us'):18} {middle[0] * 1e6:9.0f} {middle[1] * 1e6:14.0f}"
+            f"   {ratio:.2f} ({low:.2f} to {high:.2f})",
+            flush=True,
+        )
+
+
+def heading(text: str, rounds: int) -> None:
+    print(f"{text}; medians of {rounds} rounds")
+    print(
+        f"  {'':20} {'for one':18} {'asgiref':>9} {'asgiref-meta':>14}   asgiref / asgiref-meta", flush=True
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--requests", type=int, default=200, help="of each page; default: %(default)s")
-    parser.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--requests", type=int, default=40, help="in a round; default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=30, help="default: %(default)s")
     options = parser.parse_args()
+    if options.rounds < 2:
+        parser.error("--rounds must be 2 or more, to have a median")
     with tempfile.TemporaryDirectory(prefix="site-") as work:
         pythons = environments(Path(work))
-        without_server(pythons, options.rounds)
+        with ExitStack() as stack:
+            subjects = {label: Subject(python, SITE / "inside.py") for label, python in pythons.items()}
+            for subject in subjects.values():
+                stack.callback(subject.close)
+            heading("without a server", options.rounds)
+            for page in PAGES:
+                compare(subjects, page, options.requests, options.rounds)
         for server in ("uvicorn", "daphne"):
-            rounds: dict[str, list[dict[str, float]]] = {label: [] for label in pythons}
-            answers = []
-            for _ in range(options.rounds):
-                for label, python in pythons.items():
-                    found = drive(python, server, options.requests)
-                    answers.append(found["answers"])
-                    rounds[label].append(flat(found["figures"]))
-            print(f"{server}, median of {options.rounds} {'':24} asgiref   asgiref-meta", flush=True)
-            table(rounds, print)
-            if any(answer != answers[0] for answer in answers):
-                sys.exit(f"{server}: the answers are not the same")
+            with ExitStack() as stack:
+                subjects = {
+                    label: Subject(python, SITE / "drive.py", server, "rounds")
+                    for label, python in pythons.items()
+                }
+                for subject in subjects.values():
+                    stack.callback(subject.close)
+                theirs, ours = (subject.read() for subject in subjects.values())
+                if theirs != ours:
+                    sys.exit(f"{server}: not the same answers, or crossings\n{theirs}\n{ours}")
+                heading(f"served by {server}, with the same {ours['crossings']}", options.rounds)
+                for page in (*PAGES, "messages"):
+                    compare(subjects, page, options.requests, options.rounds)
 
 
 if __name__ == "__main__":

@@ -182,8 +182,8 @@ class Program:
 _SITE = ("django", "channels", "channels_redis", "daphne", "httpx", "uvicorn", "websockets")
 
 PROGRAMS = (
-    Program("channels-daphne", ("django_site/drive.py", "daphne", "0"), _SITE, redis=True),
-    Program("channels-uvicorn", ("django_site/drive.py", "uvicorn", "0"), _SITE, redis=True),
+    Program("channels-daphne", ("django_site/drive.py", "daphne"), _SITE, redis=True),
+    Program("channels-uvicorn", ("django_site/drive.py", "uvicorn"), _SITE, redis=True),
     Program("django-bolt", ("consumers/programs/bolt.py",), ("django-bolt", "django>=5.2,<6")),
     Program("adrf", ("consumers/programs/adrf_views.py",), ("adrf", "django>=5.2,<6")),
 )

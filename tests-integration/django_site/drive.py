@@ -1,6 +1,9 @@
-"""Serve the site, use it over HTTP and websockets, and print what it answered and how fast, as JSON.
+"""Serve the site, use it over HTTP and websockets, and print what it answered, as a line of JSON.
 
-python drive.py uvicorn|daphne REQUESTS
+    python drive.py uvicorn|daphne            that
+    python drive.py uvicorn|daphne rounds     and then a line for each line PAGE REQUESTS that comes: how fast it was
+
+For rounds the server runs on one core, and the client, which is in this process, on another, where there are two.
 """
 
 import asyncio
@@ -102,38 +105,39 @@ async def websocket_answers(url):
     return {"room": room, "echo": echoed}
 
 
-async def speed(client, page, requests):
-    """Let some users ask for a page; return requests per second, and the server's processor time for one."""
+async def speed(url, page, requests):
+    """Let some users ask for a page; return the seconds for one, and the server's processor seconds for it."""
 
-    async def user(turns):
+    async def user(client):
         for _ in turns:
             response = await client.get(page)
             assert response.status_code == 200, response.text
 
-    async def processor_seconds():
+    async def processor_seconds(client):
         return (await client.get("/stats")).json()["processor seconds"]
 
-    for number in (requests // 4, requests):  # the first time to warm up
-        turns = iter(range(number))
-        processor = await processor_seconds()
+    turns = iter(range(requests))
+    async with httpx.AsyncClient(base_url=url, timeout=60, verify=False) as client:
+        await asyncio.gather(*(client.get("/health") for _ in range(USERS)))  # the connections
+        processor = await processor_seconds(client)
         started = time.perf_counter()
-        await asyncio.gather(*(user(turns) for _ in range(USERS)))
+        await asyncio.gather(*(user(client) for _ in range(USERS)))
         seconds = time.perf_counter() - started
-        processor = await processor_seconds() - processor
-    return {"per second": round(requests / seconds), "processor us each": round(processor * 1e6 / requests)}
+        processor = await processor_seconds(client) - processor
+        threads = (await client.get("/stats")).json()["threads"]
+    return {"seconds": seconds / requests, "processor seconds": processor / requests, "threads": threads}
 
 
-async def messages_per_second(url, messages):
+async def speed_of_messages(url, messages):
     async with connect(f"{url}/ws/room/two") as socket:
         started = time.perf_counter()
         for _ in range(messages):
             await socket.send(json.dumps({"text": "again"}))
-            await asyncio.wait_for(socket.recv(), 30)
-        return round(messages / (time.perf_counter() - started))
+            await asyncio.wait_for(socket.recv(), 60)
+        return {"seconds": (time.perf_counter() - started) / messages}
 
 
-async def use(port, requests):
-    url = f"127.0.0.1:{port}"
+async def use(url):
     async with httpx.AsyncClient(base_url=f"http://{url}", timeout=60, verify=False) as client:
         await client.get("/stats?count=on")
         before = (await client.get("/stats")).json()["crossings"]
@@ -141,29 +145,44 @@ async def use(port, requests):
         # Before the websockets: what they do at their end may come now or a little later.
         after = (await client.get("/stats?count=off")).json()["crossings"]
         answers["websocket"] = await websocket_answers(f"ws://{url}")
-        figures = {"crossings": {name: after[name] - before[name] for name in after}}
-        if requests:
-            figures["requests"] = {
-                page: await speed(client, f"/{page}", requests)
-                for page in ("health", "sync", "async", "sync-calls-async")
-            }
-            figures["messages per second"] = await messages_per_second(f"ws://{url}", requests)
-            figures["threads after"] = (await client.get("/stats")).json()["threads"]
-    return {"answers": answers, "figures": figures}
+    return {"answers": answers, "crossings": {name: after[name] - before[name] for name in after}}
+
+
+def rounds(url):
+    for line in sys.stdin:
+        page, number = line.split()
+        if page == "messages":
+            found = asyncio.run(speed_of_messages(f"ws://{url}", int(number)))
+        else:
+            found = asyncio.run(speed(f"http://{url}", page, int(number)))
+        print(json.dumps(found), flush=True)
+
+
+def start(server, port, core):
+    """Start the server; on one core, if that is wanted."""
+    cores = os.sched_getaffinity(0) if core else set()
+    if core:
+        os.sched_setaffinity(0, {max(cores)})  # is inherited
+    process = subprocess.Popen(server_command(server, port), cwd=HERE, stdout=sys.stderr)
+    if len(cores) > 1:
+        os.sched_setaffinity(0, cores - {max(cores)})
+    return process
 
 
 def main():
-    server, requests = sys.argv[1], int(sys.argv[2])
+    server, measure = sys.argv[1], sys.argv[2:] == ["rounds"]
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         os.environ |= {"SITE_DATABASE": f"{folder}/site.sqlite3", "DJANGO_SETTINGS_MODULE": "settings"}
         os.chdir(HERE)
         prepare_database()
         port = free_port()
-        process = subprocess.Popen(server_command(server, port), cwd=HERE, stdout=sys.stderr)
+        process = start(server, port, core=measure and hasattr(os, "sched_setaffinity"))
         stack.callback(stop, process)
         wait_until_served(f"http://127.0.0.1:{port}", process)
-        print(json.dumps(asyncio.run(use(port, requests))))
+        print(json.dumps(asyncio.run(use(f"127.0.0.1:{port}"))), flush=True)
+        if measure:
+            rounds(f"127.0.0.1:{port}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ BAR = 22
 GAP = 4
 HEADING = 22
 SCALE = 26
-LETTER = 6.7
+LETTER = 7.3
 """About how wide a letter of a label is."""
 
 

@@ -62,6 +62,23 @@ def test_clean_calls_from_one_plain_thread_share_a_loop(in_thread: InThread) -> 
     assert len(in_thread(main)) == 1
 
 
+def test_between_two_calls_the_loop_is_closed_to_everybody_else(in_thread: InThread) -> None:
+    """Whoever keeps the loop and sends it something gets an error, as after asyncio.run, and waits for nothing."""
+
+    def main() -> None:
+        for _ in range(3):
+            loop = async_to_sync(running_loop)()
+            coroutine = running_loop()
+            with pytest.raises(RuntimeError, match="closed"):
+                asyncio.run_coroutine_threadsafe(coroutine, loop)
+            coroutine.close()
+            assert loop.is_closed()
+            with pytest.raises(RuntimeError, match="closed"):
+                loop.call_soon(int)
+
+    in_thread(main)
+
+
 def test_two_plain_threads_do_not_share_a_loop(in_thread: InThread) -> None:
     """One that waits for the other would wait for ever."""
     together = threading.Barrier(2)

@@ -10,7 +10,7 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Generator
+    from collections.abc import AsyncGenerator, Coroutine, Generator
     from contextlib import _GeneratorContextManager
     from types import TracebackType
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         context manager. The type of `self` says which.
         """
 
-        def __aiter__(self: SyncCall[Generator[Y, Any, Any]]) -> SyncCall[Generator[Y, Any, Any]]: ...
+        def __aiter__(self: SyncCall[Generator[Y, S, Any]]) -> AsyncGenerator[Y, S]: ...
         async def __anext__(self: SyncCall[Generator[Y, Any, Any]]) -> Y: ...
         async def asend(self: SyncCall[Generator[Y, S, Any]], value: S, /) -> Y: ...
         async def athrow(

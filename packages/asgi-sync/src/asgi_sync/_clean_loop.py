@@ -68,6 +68,15 @@ def has_callbacks(loop: Any) -> bool:
         return True
 
 
+def set_shut(loop: Any, shut: bool) -> None:
+    """Let a clean loop look closed to everybody, or open again.
+
+    It does not run between two calls: what others sent to it then would wait without end, where a loop that is really
+    closed refuses it.
+    """
+    loop._closed = shut
+
+
 def _watches_subprocess(loop: Any) -> bool:
     """Whether a thread of asyncio's waits for a subprocess. Where the kernel tells, the loop holds a descriptor."""
     watcher = getattr(loop, "_watcher", None)

@@ -12,7 +12,7 @@ import threading
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from ._clean_loop import has_callbacks, is_clean
+from ._clean_loop import has_callbacks, is_clean, set_shut
 from ._state import process, thread
 from ._worker import new_thread, pool
 
@@ -50,7 +50,7 @@ class LoopThread:
         self._is_clean = False
         self._debug = False
         self._attributes = 0
-        # A finalizer at the interpreter's end finds no module globals any more.
+        # Its own reference: a finalizer at the end of the interpreter finds no globals any more.
         self._process = process
         self._generation = process.generation
         self.thread: threading.Thread = new_thread(self._serve, "asgi-sync-loop")
@@ -84,7 +84,10 @@ class LoopThread:
             self._closed = True
             self._calls.put(None)
             if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._loop.stop)
+                try:
+                    self._loop.call_soon_threadsafe(self._loop.stop)
+                except RuntimeError:
+                    pass  # shut between two calls: the thread waits at the queue
 
     def join(self, timeout: float | None = None) -> None:
         """Wait, `timeout` seconds at most, until the thread has ended."""
@@ -95,6 +98,11 @@ class LoopThread:
     def _is_inherited(self) -> bool:
         """Whether this is the child of a fork, where the thread is not. Some thread may have held the lock."""
         return self._generation is not self._process.generation
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has ended or is about to."""
+        return self._closed
 
     @property
     def can_be_replaced(self) -> bool:
@@ -163,7 +171,10 @@ class LoopThread:
             self._is_clean = False
             loop.run_forever()
             # Somebody may have kept a reference, and scheduled something since.
-            if not self._is_clean or not self._has_call() or has_callbacks(loop):
+            goes_on = self._is_clean and self._has_call() and not has_callbacks(loop)
+            if self._is_clean:
+                set_shut(loop, False)
+            if not goes_on:
                 break
         with self._lock:
             # In one step with the look: a call that comes later finds no loop, and waits for the next one.
@@ -220,6 +231,7 @@ class LoopThread:
         )
         loop.stop()
         if self._is_clean:
+            set_shut(loop, True)
             self._complete(frame)
 
     def _complete(self, frame: Frame) -> None:
@@ -253,7 +265,8 @@ class LoopKeeper:
 
     def __del__(self) -> None:
         for loop_thread in self._free:
-            loop_thread.close()
+            if not loop_thread.is_closed:  # as it is at exit, when even the names of this module are gone
+                loop_thread.close()
 
 
 def loops_of_this_thread() -> LoopKeeper:

@@ -116,7 +116,6 @@ class ApplicationRun:
         sink = self._sink
         if type(cast("object", iterable)) in (list, tuple) and not response.started:
             response.all_blocks(iterable)
-            response.finish()
             return
         if isinstance(iterable, FileWrapper) and response.file(iterable, sink.window):
             # The file has to stay open until the server has sent it.

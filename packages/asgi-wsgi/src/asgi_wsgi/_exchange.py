@@ -138,20 +138,35 @@ class Exchange:
 
     async def _feed(self, body: StreamedBody) -> None:
         try:
-            while body.may_receive():
-                async with asyncio.timeout(self._options.client_timeout):
-                    message = await self._receive()
-                block, more = request_part(message)
-                body.feed(block, more)
+            await self._receive_into(body)
         except ClientDisconnected:
             self._disconnected()
-        except TimeoutError:
-            body.fail(RequestBodyError(408, too_slow(self._options.client_timeout or 0)))
         except Exception as exc:
             self._fail(exc)
         else:
             if self._sender is not None and body.is_complete():
                 await self._watch()
+
+    async def _receive_into(self, body: StreamedBody) -> None:
+        patience = self._options.client_timeout
+        clock: StallClock | None = None
+        receive = self._receive
+        if patience is not None:
+            clock = StallClock(asyncio.get_running_loop(), patience, self._on_stalled_upload)
+            receive = clock.timed_receive(receive)
+        try:
+            while body.may_receive():
+                block, more = request_part(await receive())
+                body.feed(block, more)
+        finally:
+            if clock is not None:
+                clock.stop()
+
+    def _on_stalled_upload(self) -> None:
+        """The client sends nothing more of its body (called on the loop)."""
+        self._body.fail(RequestBodyError(408, too_slow(self._options.client_timeout or 0)))
+        if self._receiver is not None:
+            self._receiver.cancel()
 
     async def _watch(self) -> None:
         """Wait for the client to go."""

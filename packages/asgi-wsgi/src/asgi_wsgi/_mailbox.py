@@ -20,7 +20,7 @@ class Mailbox:
     Waking a loop is a system call and a fight for the interpreter lock; under load most of them are spared.
     """
 
-    __slots__ = ("__weakref__", "_called", "_letters", "_lock", "_loop")
+    __slots__ = ("__weakref__", "_called", "_letters", "_lock", "_loop", "is_watching")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         # Weak, as mailboxes are kept by loop: a value must not keep its own key alive.
@@ -28,6 +28,8 @@ class Mailbox:
         self._lock = threading.Lock()
         self._letters: deque[Callable[[], object]] = deque()
         self._called = False
+        # Whether a timer of the loop looks after the queue of the pool. Only the loop touches it.
+        self.is_watching: bool = False
 
     def post(self, callback: Callable[[], object]) -> None:
         """Have the loop run ``callback`` soon. From any thread.
@@ -62,6 +64,10 @@ class Mailbox:
         for callback in letters:
             callback()
 
+    def is_of(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it leads to this loop."""
+        return self._loop() is loop
+
     def loop_is_closed(self) -> bool:
         """Whether nothing that is posted from now on will be run."""
         loop = self._loop()
@@ -71,18 +77,23 @@ class Mailbox:
 class Mailboxes:
     """One mailbox for each loop, for as long as the loop lives."""
 
-    __slots__ = ("_by_loop", "_lock")
+    __slots__ = ("_by_loop", "_last", "_lock")
 
     def __init__(self) -> None:
         self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = (
             weakref.WeakKeyDictionary()
         )
+        self._last: Mailbox | None = None  # nearly always the one that is asked for
         self._lock = threading.Lock()
 
     def of(self, loop: asyncio.AbstractEventLoop) -> Mailbox:
         """Return the mailbox of ``loop``."""
+        mailbox = self._last
+        if mailbox is not None and mailbox.is_of(loop):
+            return mailbox
         with self._lock:
             mailbox = self._by_loop.get(loop)
             if mailbox is None:
                 mailbox = self._by_loop[loop] = Mailbox(loop)
+            self._last = mailbox
             return mailbox

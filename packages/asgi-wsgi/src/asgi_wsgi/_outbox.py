@@ -79,6 +79,18 @@ class Outbox:
                 self._spill = Spill()
             self._spill.put(item, size)
 
+    def put_all(self, items: list[tuple[Item, int]]) -> None:
+        """Queue several items at once."""
+        with self._lock:
+            if self.aborted:
+                return
+            for item in items:
+                if self._spill is None:
+                    self._items.append(item)
+                    self._queued += item[1]
+                else:
+                    self._spill.put(*item)
+
     def announce(self, *, ending: bool = False) -> None:
         """Have the loop look into the outbox, unless it is about to; say whether the response is complete."""
         self.ending = ending

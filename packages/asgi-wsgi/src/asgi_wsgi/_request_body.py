@@ -130,6 +130,15 @@ class StreamedBody(BlockReader):
     loop's.
     """
 
+    # Most requests have no body that anybody reads: what is not set costs nothing.
+    _gate: Gate | None = None
+    _waiting = False
+    _buffered = 0
+    _received = 0
+    _read = 0
+    _asked = False
+    _error: OSError | None = None
+
     def __init__(
         self,
         mailbox: Mailbox,
@@ -146,15 +155,8 @@ class StreamedBody(BlockReader):
         self._length = length
         self._limit = limit
         self._lock = threading.Lock()
-        self._gate: Gate | None = None
         self._blocks: deque[bytes] = deque()
-        self._waiting = False
-        self._buffered = 0
-        self._received = 0
-        self._read = 0
-        self._asked = False
         self._complete = length == 0
-        self._error: OSError | None = None
 
     # The application's thread.
 

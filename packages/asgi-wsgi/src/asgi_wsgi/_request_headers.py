@@ -84,12 +84,12 @@ def content_length_of(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
     """
     length: int | None = None
     for name, value in headers:
-        lowered = name.lower()
-        if lowered == b"content-length":
+        size = len(name)
+        if size == 14 and name.lower() == b"content-length":
             digits = value.strip()
             if not digits.isdigit() or len(digits) > 19:
                 return None
             length = int(digits)
-        elif lowered == b"transfer-encoding":
+        elif size == 17 and name.lower() == b"transfer-encoding":
             return None
     return length

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import TypeAlias
 
+    from ._outbox import Item
     from ._sink import Sink
     from ._types import HeaderPairs, Message
 
@@ -124,31 +125,34 @@ class Response:
         return self._sent == length
 
     def all_blocks(self, blocks: Sequence[Any]) -> None:
-        """Hand on a body that is there as a whole, so that nothing has to be announced in between."""
+        """Hand on a body that is there as a whole, and complete the response: all in one go."""
         blocks = [block if type(block) is bytes else as_bytes(block) for block in blocks]
-        if self.message is None:
+        message = self.message
+        if message is None:
             raise _never_started()
         total = sum(map(len, blocks))
-        if self.content_length is None and self._fill_length and "trailers" not in self.message:
-            status = self.message["status"]
-            # The length of the answer to a HEAD is that of the body a GET would get, which an empty
-            # list does not tell.
-            if status not in _BODILESS and (total or not self._head):
-                self.message["headers"].append((b"content-length", b"%d" % total))
-                self.content_length = total
-        self._begin()
-        if self._bodiless:
-            return
-        sink = self._connected()
+        fill = self.content_length is None and self._fill_length and "trailers" not in message
+        # The length of the answer to a HEAD is that of the body a GET would get, which an empty list does
+        # not tell.
+        if fill and message["status"] not in _BODILESS and (total or not self._head):
+            message["headers"].append((b"content-length", b"%d" % total))
+            self.content_length = total
+        items = self._beginning(message)
         length = self.content_length
-        for data in blocks:
-            if length is not None and len(data) > length - self._sent:
-                data = data[: length - self._sent]
-            self._sent += len(data)
-            if data or not self._merge:
-                sink.put(data, len(data) + BLOCK_OVERHEAD)
-            if self._sent == length:
-                break
+        if not self._bodiless:
+            for data in blocks:
+                if length is not None and len(data) > length - self._sent:
+                    data = data[: length - self._sent]
+                self._sent += len(data)
+                if data or not self._merge:
+                    items.append((data, len(data) + BLOCK_OVERHEAD))
+                if self._sent == length:
+                    break
+        if not self._is_short():
+            items += self._end()
+        self._connected().put_all(items)
+        if self._is_short():
+            raise self._too_short()
 
     def file(self, wrapper: FileWrapper, window: int) -> bool:
         """Leave the file to the server, if it offers to send files itself.
@@ -189,16 +193,16 @@ class Response:
         return self._head or (self.message is not None and self.message["status"] in _BODILESS)
 
     def _begin(self) -> None:
-        message = self.message
-        if message is None:
+        if self.message is None:
             raise _never_started()
+        self._connected().put_all(self._beginning(self.message))
+
+    def _beginning(self, message: Message) -> list[tuple[Item, int]]:
         self.started = True
         self._bodiless = self._bodiless_status()
-        sink = self._connected()
-        sink.put(message)
-        if not self._merge and not self._bodiless:
-            for _ in range(self._held_empty):
-                sink.put(b"", BLOCK_OVERHEAD)
+        if self._merge or self._bodiless or not self._held_empty:
+            return [(message, 0)]
+        return [(message, 0), *[(b"", BLOCK_OVERHEAD)] * self._held_empty]
 
     def finish(self) -> None:
         """Complete the response.
@@ -209,15 +213,24 @@ class Response:
         """
         if not self.started:
             self._begin()
-        if self.content_length is not None and self._sent < self.content_length and not self._bodiless:
-            raise RuntimeError(
-                f"the application announced a Content-Length of {self.content_length} bytes, "
-                f"but its body ended after {self._sent}"
-            )
-        sink = self._connected()
-        sink.put(None)
-        if self._trailers is not None:
-            sink.put({"type": "http.response.trailers", "headers": self._trailers, "more_trailers": False})
+        if self._is_short():
+            raise self._too_short()
+        self._connected().put_all(self._end())
+
+    def _is_short(self) -> bool:
+        return self.content_length is not None and self._sent < self.content_length and not self._bodiless
+
+    def _too_short(self) -> RuntimeError:
+        return RuntimeError(
+            f"the application announced a Content-Length of {self.content_length} bytes, "
+            f"but its body ended after {self._sent}"
+        )
+
+    def _end(self) -> list[tuple[Item, int]]:
+        if self._trailers is None:
+            return [(None, 0)]
+        trailers = {"type": "http.response.trailers", "headers": self._trailers, "more_trailers": False}
+        return [(None, 0), (trailers, 0)]
 
     def send_trailers(self, headers: Sequence[Any]) -> None:
         """``environ["asgi.send_trailers"]``: fields to send after the body; announce them with a Trailer

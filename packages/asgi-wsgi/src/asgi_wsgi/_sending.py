@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._outbox import Item, Outbox
-    from ._types import Send
+    from ._types import Receive, Send
 
 # Blocks are put together up to this many bytes: what a TCP socket's buffer commonly takes at once.
 MERGED_SIZE = 65536
@@ -63,9 +63,9 @@ def _joined(blocks: list[bytes]) -> bytes:
 
 
 class StallClock:
-    """Notices that a ``send()`` has not come back for a while: the client has stopped reading.
+    """Notices that a ``send()`` or ``receive()`` has not come back for a while: the client does nothing.
 
-    One timer for a whole response; it looks at the time when the current message was handed over.
+    One timer for all messages; it looks at the time when the current one was asked for.
     """
 
     def __init__(
@@ -86,6 +86,17 @@ class StallClock:
             self._since = None
 
         return timed_send
+
+    def timed_receive(self, receive: Receive) -> Receive:
+        """Return ``receive`` under watch."""
+
+        async def timed_receive() -> Any:
+            self._since = self._loop.time()
+            message = await receive()
+            self._since = None
+            return message
+
+        return timed_receive
 
     def _look(self) -> None:
         waited = 0.0 if self._since is None else self._loop.time() - self._since

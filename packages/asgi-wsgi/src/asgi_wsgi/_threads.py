@@ -85,8 +85,9 @@ class FreeThreads:
                 run.orphan()
 
         if self._pool is not None:
-            if self._pool.submit(job):
-                loop.call_later(PATIENCE, self._start_overdue, loop)
+            if self._pool.submit(job) and not mailbox.is_watching:
+                mailbox.is_watching = True
+                loop.call_later(PATIENCE, self._start_overdue, loop, mailbox)
         elif self._executor is not None:
             # An executor that is shut down may drop what it was given.
             submitted: Future[None] = self._executor.submit(job_of_executor)
@@ -113,9 +114,11 @@ class FreeThreads:
         finally:
             threadlocal.main_event_loop = None
 
-    def _start_overdue(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _start_overdue(self, loop: asyncio.AbstractEventLoop, mailbox: Mailbox) -> None:
         if self._pool is not None and self._pool.start_overdue():
-            loop.call_later(PATIENCE, self._start_overdue, loop)
+            loop.call_later(PATIENCE, self._start_overdue, loop, mailbox)
+        else:
+            mailbox.is_watching = False
 
     def end_idle(self) -> None:
         if self._pool is not None:
