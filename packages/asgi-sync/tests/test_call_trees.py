@@ -651,7 +651,7 @@ def programs(draw: st.DrawFn) -> tuple[Root, Body]:
 
 # The tests
 
-# On 3.15 hypothesis now and then takes its own random numbers for an object that nobody keeps.
+# From 3.14 on hypothesis now and then takes its own random numbers for an object that nobody keeps.
 pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
 
 
