@@ -12,7 +12,7 @@ import sysconfig
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
-from asgi_local.lowlevel import CONTEXT_IS_INHERITED, TRAVELS, adopt, depart
+from asgi_local.lowlevel import CONTEXT_IS_INHERITED, TRAVELS, adopt, depart, disown
 
 _MISSING: Any = object()
 _referents = gc.get_referents
@@ -92,6 +92,8 @@ def write_back(context: Context, baseline: Context) -> bool:
     if _LOOK_AT_TRIE and _referents(context)[-1] is _referents(baseline)[-1]:
         return False
     changes = changed_variables(context, baseline)
+    if changes and CONTEXT_IS_INHERITED:
+        disown()  # what this thread merely inherited is not to be adopted with what comes back
     for variable, value in changes:
         variable.set(value)
     if changes and CONTEXT_IS_INHERITED:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextvars import Context, ContextVar, Token, copy_context
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from asgi_local.lowlevel import CONTEXT_IS_INHERITED, adopt
+from asgi_local.lowlevel import CONTEXT_IS_INHERITED, adopt, disown
 
 from ._context import carried_copy, changed_variables, write_back
 
@@ -65,6 +65,8 @@ class LastingContext:
     def hand_out(self) -> None:
         """In the caller's context: set what the step set, unset what it set back to nothing."""
         changes, self._changes = self._changes, []
+        if changes and CONTEXT_IS_INHERITED:
+            disown()
         for variable, value in changes:
             token = variable.set(value)
             if token.old_value is Token.MISSING:
