@@ -235,11 +235,11 @@ async def test_receive_nothing():
 async def test_receive_nothing_ends_with_the_application():
     communicator = ApplicationCommunicator(returning, {})
     await communicator.receive_output()
-    assert await asyncio.wait_for(communicator.receive_nothing(timeout=60), 60) is True
+    assert await asyncio.wait_for(communicator.receive_nothing(timeout=60), 30) is True
     crashed = ApplicationCommunicator(failing, {})
     await crashed.receive_output()
     with pytest.raises(LookupError):
-        await asyncio.wait_for(crashed.receive_nothing(timeout=60), 60)
+        await asyncio.wait_for(crashed.receive_nothing(timeout=60), 30)
 
 
 async def test_wait_returns_after_the_end_and_raises_errors():
