@@ -140,7 +140,7 @@ def test_page_says_so_where_nothing_is_faster(tmp_path: Path) -> None:
 def test_each_script_has_an_introduction() -> None:
     from harness._page import introduction
 
-    for name in ("crossing", "local", "iterators", "wsgi", "server"):
+    for name in ("crossing", "local", "iterators", "wsgi", "wsgi_http", "server"):
         title, text = introduction(ROOT / "benchmarks" / f"{name}.py")
         assert title
         assert "python benchmarks" not in f"{title}{text}"
@@ -166,8 +166,8 @@ def test_whole_run_measures_every_script(monkeypatch: pytest.MonkeyPatch) -> Non
     assert {script for _, script in run.plan(None, quick=False)} == scripts
     monkeypatch.setattr(run.shutil, "which", lambda command: command)
     assert ("python3.13", "wsgi") in run.plan(None, quick=False)
-    assert "pinned" in run.settings("python3.13t", quick=False)
-    assert "pinned" not in run.settings("python3.13", quick=False)
+    assert "pinned" in run.settings("python3.13t", "local", quick=False)
+    assert "pinned" not in run.settings("python3.13", "local", quick=False)
 
 
 def test_script_that_fails_does_not_hide_the_others(
@@ -188,9 +188,15 @@ def test_script_that_fails_does_not_hide_the_others(
     assert run.main(["--python", "python3"]) == 1
     assert "failed: wsgi on python3 (status 7). No report was written." in capsys.readouterr().err
     assert {file.stem for file in (tmp_path / "all").glob("*-*.json")} == {
-        f"{script}-3.13.0" for script in ("crossing", "local", "iterators", "server")
+        f"{script}-3.13.0" for script in ("crossing", "local", "iterators", "wsgi_http", "server")
     }
     assert not (tmp_path / "docs").exists()
     monkeypatch.setattr(run, "SCRIPTS", ["crossing", "local"])
     assert run.main(["--python", "python3"]) == 0
     assert "## Where we lose" in (tmp_path / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+
+
+def test_script_that_could_not_measure_says_so(tmp_path: Path) -> None:
+    nothing = result("wsgi_http", asgiref=[2.0, 3.0, 4.0]) | {"comparisons": []}
+    text = page_of([result(asgiref=[2.0, 3.0, 4.0]), nothing], tmp_path)
+    assert "Not measured in this run" in text

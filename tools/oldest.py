@@ -27,7 +27,8 @@ def install(name: str, choices: dict[str, Choice], wheels: Path) -> None:
         uv("build", "--wheel", "--quiet", "--out-dir", wheels, package.folder)
     here = ("--python", sys.executable)
     uv("pip", "uninstall", *here, *PACKAGES)
-    uv("pip", "install", *here, "--no-index", "--find-links", wheels, name)
+    # uv's cache would take a wheel with the name and version of an earlier run for this one.
+    uv("pip", "install", *here, "--no-cache", "--no-index", "--find-links", wheels, name)
     for choice in choices.values():
         program = (
             f"import {choice.package.module} as m; assert m.__version__ == '{choice.version}', m.__version__"

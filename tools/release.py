@@ -102,11 +102,19 @@ def fresh_environment(folder: Path) -> Path:
     return folder / ("Scripts" if os.name == "nt" else "bin") / "python"
 
 
+def install_wheels(python: Path, package: Package, wheels: Path) -> None:
+    """Install the package and its siblings, from their wheels and from nowhere else.
+
+    Without uv's cache: it takes a wheel with the name and version of an earlier try for this one.
+    """
+    offline = ("--no-cache", "--no-index", "--find-links", wheels)
+    run("uv", "pip", "install", "--python", python, *offline, f"{package.name}=={package.version}")
+
+
 def install_alone(package: Package, wheels: Path, work: Path) -> None:
     """Install the wheels and nothing else, and import what must be importable then."""
     python = fresh_environment(work / "fresh")
-    offline = ("--no-index", "--find-links", wheels)
-    run("uv", "pip", "install", "--python", python, *offline, f"{package.name}=={package.version}")
+    install_wheels(python, package, wheels)
     run("uv", "pip", "check", "--python", python)
     program = f"""
 import pathlib, sys
@@ -132,17 +140,10 @@ def run_tests_of_sdist(package: Package, wheels: Path, work: Path) -> None:
     wanted = (
         f"{package.name}[{extras}]=={package.version}" if extras else f"{package.name}=={package.version}"
     )
-    run(
-        "uv",
-        "pip",
-        "install",
-        "--python",
-        python,
-        "--find-links",
-        wheels,
-        wanted,
-        *requirements_of_tests(ROOT),
-    )
+    install_wheels(python, package, wheels)
+    # What is installed stays; this adds what its extras and its tests need.
+    needs = requirements_of_tests(ROOT)
+    run("uv", "pip", "install", "--python", python, "--find-links", wheels, wanted, *needs)
     (folder,) = (work / "sdist").iterdir()
     # What is tested is what was installed: the tests must not find the source beside them.
     shutil.rmtree(folder / "src")

@@ -95,7 +95,9 @@ def _section(script: str, results: Sequence[Result], folder: Path) -> list[str]:
             lines += [f"- {interpreter(result['environment'])}: {note}"]
     if any(result["notes"] for result in results):
         lines.append("")
-    for result in results:
+    if not any(result["comparisons"] for result in results):
+        lines += ["Not measured in this run: what it needs was not there.", ""]
+    for result in filter(lambda result: result["comparisons"], results):
         summary = f"Figures of {script} on {interpreter(result['environment'])}"
         lines += ["<details>", f"<summary>{summary}</summary>", "", markdown(result), "", "</details>", ""]
     return lines

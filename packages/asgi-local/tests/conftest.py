@@ -10,9 +10,14 @@ import pytest
 from hypothesis import settings
 
 from asgi_local import Local
+from asgi_local.lowlevel import CONTEXT_IS_INHERITED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+if CONTEXT_IS_INHERITED:
+    # pytest-xdist starts its workers without the interpreter's -X options.
+    os.environ["PYTHON_THREAD_INHERIT_CONTEXT"] = "1"
 
 # A loaded machine is no failure.
 settings.register_profile("patient", deadline=None)

@@ -9,7 +9,7 @@ import string
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import asgi_local
@@ -127,6 +127,7 @@ Steps = st.lists(
 )
 
 
+@settings(max_examples=50)
 @given(Steps, st.booleans(), st.booleans())
 def test_behaves_as_a_dict_of_names(steps: list[tuple[str, str, int]], critical: bool, in_task: bool) -> None:
     local = Local(critical)

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from asgi_local import Local
-from asgi_local.lowlevel import CONTEXT_IS_INHERITED, adopt, depart
+from asgi_local._home import Home, here
+from asgi_local.lowlevel import CONTEXT_IS_INHERITED, adopt, depart, disown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,6 +113,72 @@ def test_a_thread_sees_nothing_of_the_dead_whose_id_it_has(local: Local, repeat:
         grandchild.join(20)
     assert seen == [{}] * (2 * rounds)
     assert len(ids) < 3 * rounds, "no id was ever used again: this shows nothing"
+
+
+def test_heirs_of_the_dead_see_nothing_even_with_their_id(local: Local, repeat: int) -> None:
+    """The heir hands the dead thread's context on to a thread that the dead one's id is free for."""
+    seen: list[dict[str, Any]] = []
+    used_again = 0
+
+    def owner() -> None:
+        nonlocal heir
+        local.x = "of a dead thread"
+        heir = threading.Thread(target=inherit, args=[threading.current_thread()])
+        heir.start()
+
+    def inherit(owner: threading.Thread) -> None:
+        owner.join(20)
+        last = threading.Thread(target=look_as, args=[owner.ident])
+        last.start()
+        last.join(20)
+
+    def look_as(ident: int | None) -> None:
+        nonlocal used_again
+        used_again += threading.get_ident() == ident
+        seen.append(look(local))
+
+    rounds = max(200, repeat)
+    for _ in range(rounds):
+        heir = threading.Thread()
+        thread = threading.Thread(target=owner)
+        thread.start()
+        thread.join(20)
+        heir.join(20)
+    assert seen == [{}] * rounds
+    assert used_again, "no id was ever used again: this shows nothing"
+
+
+def test_a_home_ends_with_its_thread(in_thread: InThread) -> None:
+    """Also one that is made while the thread ends."""
+
+    class Last:
+        def __del__(self) -> None:
+            homes.append((here.home, threading.get_ident()))
+
+    class Lasts(threading.local):
+        def __init__(self) -> None:
+            self.last = Last()
+
+    homes: list[tuple[Home, int]] = []
+    early, late = Lasts(), Lasts()
+
+    def live() -> bool:
+        assert early.last
+        homes.append((here.home, threading.get_ident()))
+        assert late.last
+        return here.home.is_here()
+
+    def visit() -> list[bool]:
+        present = threading.get_ident()
+        idents.append(present)
+        return [home.is_here() for home, ident in homes if ident == present]
+
+    idents: list[int] = []
+    for _ in range(100):
+        assert in_thread(live) is True
+        assert not any(in_thread(visit))
+    assert set(idents) & {ident for _, ident in homes}, "no id was ever used again: this shows nothing"
+    assert not any(home.is_here() for home, _ in homes)
 
 
 def test_a_pool_that_another_request_started(local: Local) -> None:
@@ -306,6 +373,7 @@ def send(in_thread: InThread, function: Callable[[], Any]) -> Any:
         return function()
 
     result = in_thread(lambda: context.run(receive))
+    disown()
     for var, value in context.items():
         if before.get(var) is not value:
             var.set(value)
@@ -339,7 +407,13 @@ def test_a_bridge_does_not_carry_what_was_only_inherited(in_thread: InThread) ->
         assert look(local) == {}
         assert look(other) == {"y": "child"}
 
+    def idle_child() -> None:
+        send(in_thread, lambda: setattr(other, "y", "from the other side"))
+        assert look(local) == {}
+        assert look(other) == {"y": "from the other side"}
+
     in_thread(child)
+    in_thread(idle_child)
     assert look(local) == {"x": "parent"}
 
 

@@ -124,9 +124,9 @@ async def test_arun_returns_when_handle_does_and_passes_its_errors_on(Hub):
         async def handle(self):
             raise LookupError("the stream broke")
 
-    await asyncio.wait_for(Done(echo).arun(), 5)
+    await asyncio.wait_for(Done(echo).arun(), 60)
     with pytest.raises(LookupError, match="the stream broke"):
-        await asyncio.wait_for(Failing(echo).arun(), 5)
+        await asyncio.wait_for(Failing(echo).arun(), 60)
 
 
 @pytest.mark.asyncio
@@ -137,7 +137,7 @@ async def test_the_error_of_an_overridden_checker_ends_the_server(Hub):
             raise LookupError("checked")
 
     with pytest.raises(LookupError, match="checked"):
-        await asyncio.wait_for(Checked(echo).arun(), 5)
+        await asyncio.wait_for(Checked(echo).arun(), 60)
 
 
 @pytest.mark.asyncio
@@ -183,7 +183,7 @@ async def test_channels_worker_keeps_working(until):
 
     for channel, message in (("mail", 1), ("log", 2), ("mail", 3), ("mail", None), ("log", None)):
         layer[channel].put_nowait(message)
-    await asyncio.wait_for(Worker(consumer, ["mail", "log"], layer).arun(), 5)
+    await asyncio.wait_for(Worker(consumer, ["mail", "log"], layer).arun(), 60)
     assert sorted(seen) == [("log", 2), ("mail", 1), ("mail", 3)]
 
 
@@ -197,7 +197,7 @@ def test_a_subclass_that_overrides_run_gets_its_errors_reported():
                 await self.reported.wait()
 
             self.reported = asyncio.Event()
-            asyncio.run(asyncio.wait_for(main(), 5))
+            asyncio.run(asyncio.wait_for(main(), 60))
 
         async def application_exception(self, exception, application_details):
             reported.append((str(exception), application_details["scope"]))

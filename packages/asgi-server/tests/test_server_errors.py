@@ -77,7 +77,7 @@ async def test_pending_errors_are_reported_when_handle_returns(Hub):
             self.put("a", "just before the end")
 
     hub = Quick(crash)
-    await asyncio.wait_for(hub.arun(), 10)
+    await asyncio.wait_for(hub.arun(), 60)
     assert [str(error) for error, _ in hub.errors] == ["just before the end"]
 
 

@@ -139,7 +139,7 @@ async def test_submit_from_other_threads(Hub, until):
 
         def produce(start):
             for number in range(start, start + 200):
-                hub.submit(number % 5, {}, number).result(timeout=10)
+                hub.submit(number % 5, {}, number).result(timeout=60)
 
         threads = [threading.Thread(target=produce, args=(start,)) for start in (0, 200, 400)]
         for thread in threads:
@@ -267,7 +267,7 @@ async def test_handle_is_restarted_with_backoff_when_asked(Hub, events, caplog):
                 raise ConnectionError(f"lost {self.runs}")
 
     hub = Flaky(Gate(), restart=Backoff(initial=0.01, factor=2), observer=events)
-    await asyncio.wait_for(hub.arun(), 10)
+    await asyncio.wait_for(hub.arun(), 60)
     assert hub.runs == 4
     delays = [(str(error), attempt, delay) for error, attempt, delay in events.of("restarting")]
     assert delays == [("lost 1", 1, 0.01), ("lost 2", 2, 0.02), ("lost 3", 3, 0.04)]
@@ -284,12 +284,12 @@ async def test_restarts_are_counted_and_end(Hub):
 
     hub = Broken(Gate(), restart=Backoff(initial=0, attempts=3))
     with pytest.raises(ConnectionError, match="lost 4"):
-        await asyncio.wait_for(hub.arun(), 10)
+        await asyncio.wait_for(hub.arun(), 60)
     healthy = Broken(Gate(), restart=Backoff(initial=0, attempts=3, reset_after=0))
     task = asyncio.create_task(healthy.arun())
     await asyncio.sleep(0.05)
     healthy.stop()
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 60)
     assert healthy.runs > 4
 
 
@@ -309,7 +309,7 @@ async def test_a_handle_that_fails_when_it_is_stopped_is_not_restarted(Hub):
     await hub.handling.wait()
     hub.stop()
     with pytest.raises(ConnectionError, match="lost while stopping"):
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 60)
     assert hub.runs == 1
 
 

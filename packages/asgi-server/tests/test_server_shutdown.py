@@ -195,7 +195,7 @@ async def test_cancelling_arun_cancels_everything_at_once(Hub):
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 60)
     assert work.ends == ["cancelled", "finally"]
     assert not others()
 
@@ -213,7 +213,7 @@ async def test_stop_ends_the_server_and_a_second_stop_hurries(Hub, until):
     await until(lambda: hub.application_instances == {})
     assert not task.done()
     hub.stop()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 60)
     assert work.ends == ["cancelled", "finally"]
     assert not others()
 
@@ -233,7 +233,7 @@ async def test_a_handle_that_ignores_its_cancellation_is_reported(Hub, caplog):
     task = asyncio.create_task(hub.arun())
     await hub.handling.wait()
     hub.stop()
-    await asyncio.wait_for(task, 5)
+    await asyncio.wait_for(task, 60)
     assert "handle() or application_checker() ignores its cancellation" in caplog.text
     hub.finish.set()
 

@@ -165,7 +165,7 @@ async def test_a_crash_while_waiting_ends_the_wait():
     await asyncio.sleep(0)
     await communicator.send_input("go")
     with pytest.raises(LookupError, match="crashed"):
-        await asyncio.wait_for(receiving, 10)
+        await asyncio.wait_for(receiving, 60)
 
 
 async def test_an_application_that_returned_ends_the_wait_at_once():
@@ -235,11 +235,11 @@ async def test_receive_nothing():
 async def test_receive_nothing_ends_with_the_application():
     communicator = ApplicationCommunicator(returning, {})
     await communicator.receive_output()
-    assert await asyncio.wait_for(communicator.receive_nothing(timeout=60), 10) is True
+    assert await asyncio.wait_for(communicator.receive_nothing(timeout=60), 60) is True
     crashed = ApplicationCommunicator(failing, {})
     await crashed.receive_output()
     with pytest.raises(LookupError):
-        await asyncio.wait_for(crashed.receive_nothing(timeout=60), 10)
+        await asyncio.wait_for(crashed.receive_nothing(timeout=60), 60)
 
 
 async def test_wait_returns_after_the_end_and_raises_errors():
@@ -284,7 +284,7 @@ async def test_wait_does_not_wait_for_an_application_that_ignores_its_cancellati
     stubborn = Stubborn()
     communicator = ApplicationCommunicator(stubborn, {})
     with pytest.raises(RuntimeError, match="ignores its cancellation"):
-        await asyncio.wait_for(communicator.wait(timeout=0.01), 10)
+        await asyncio.wait_for(communicator.wait(timeout=0.01), 60)
     assert stubborn.cancellations == 1
     stubborn.released.set()
     await communicator.wait()
@@ -344,7 +344,7 @@ async def test_a_forgotten_communicator_stops_its_application():
     communicator.__del__()
     del communicator
     gc.collect()
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), 60)
 
 
 async def test_an_application_that_cannot_be_called_is_refused():

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import pytest
 from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
@@ -649,6 +650,9 @@ def programs(draw: st.DrawFn) -> tuple[Root, Body]:
 
 
 # The tests
+
+# From 3.14 on hypothesis now and then takes its own random numbers for an object that nobody keeps.
+pytestmark = pytest.mark.filterwarnings("ignore:It looks like `register_random`")
 
 
 def threads_agree(predicted: dict[str, str], seen: dict[str, threading.Thread]) -> None:

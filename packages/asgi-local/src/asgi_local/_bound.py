@@ -7,7 +7,6 @@ context itself is under way: ``depart`` says so.
 
 from __future__ import annotations
 
-import sys
 import threading
 from contextvars import ContextVar, copy_context
 from types import MethodType
@@ -18,10 +17,6 @@ from ._home import CONTEXT_IS_INHERITED, disown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-# What sys.getrefcount counts for an object that nothing but the caller's own variable holds. From 3.14 on,
-# the interpreter lends the object to the call without counting that; and it cannot become less than 1.
-ONLY_MINE = 1 if sys.version_info >= (3, 14) else 2
 
 # Whether what is set in this context goes where the context goes.
 TRAVELS: ContextVar[bool] = ContextVar("asgi_local.travels", default=False)

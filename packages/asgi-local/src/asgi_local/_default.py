@@ -11,17 +11,17 @@ rest.
 from __future__ import annotations
 
 from asyncio import _get_running_loop as running_loop
-from functools import partial
 from sys import getrefcount
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from ._base import RESERVED, Local, check_name, kinds, missing, plain_getattr
-from ._bound import ONLY_MINE, TRAVELS, bind
+from ._bound import TRAVELS, bind
 from ._home import CONTEXT_IS_INHERITED
 from ._lane import Lanes
 from ._owned import build_owned
-from ._state import Cell, Cells, State
+from ._stand_in import answer_for
+from ._state import ONLY_MINE, Cell, Cells, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,29 +46,6 @@ class DefaultLocal(Local):  # type: ignore[misc]  # final is for users
 
 DefaultLocal.__name__ = "Local"
 kinds[False] = DefaultLocal
-
-
-class _StandIn(DefaultLocal):  # type: ignore[misc]  # as above
-    """Answers for a Local where a state has no such name: with what all objects have, or AttributeError.
-
-    A state outlives its Local and must not keep it alive, so it cannot ask the Local itself; and only C
-    code raises as fast as ``threading.local`` does.
-    """
-
-    __slots__ = ("__asgi_local_methods__",)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        plain_getattr(self, "__asgi_local_methods__")["__setattr__"](self, name, value)
-
-    def __delattr__(self, name: str) -> None:
-        plain_getattr(self, "__asgi_local_methods__")["__delattr__"](self, name)
-
-    def __asgi_local_values__(self) -> dict[str, Any]:
-        held: dict[str, Any] = plain_getattr(self, "__asgi_local_methods__")["__asgi_local_values__"](self)
-        return held
-
-
-_StandIn.__name__ = "Local"
 
 
 _cells = Cells()
@@ -163,9 +140,7 @@ def _build() -> tuple[Cell, dict[str, Any]]:
         "__delattr__": delete_attribute,
         "__asgi_local_values__": values,
     }
-    stand_in = object.__new__(_StandIn)
-    object.__setattr__(stand_in, "__asgi_local_methods__", methods)
-    look_further = partial(getattr, stand_in)
+    look_further = answer_for(methods)
     return cell, methods
 
 

@@ -1,17 +1,23 @@
 """The methods of a lane where a new thread starts with a copy of its parent's context.
 
-As in ``_default``, but each state names its thread, and a state of another one is asked about first.
+There a context holds a state together with the home of the thread that set it, and a state of another thread
+is asked about first. All states are alike, in sync code and in tasks: what may travel is decided where it
+is seen.
 """
 
 from __future__ import annotations
 
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
 from ._base import RESERVED, check_name, missing, plain_getattr
 from ._home import here, visible
-from ._state import Cell, Cells, OwnedState
+from ._stand_in import answer_for
+from ._state import ONLY_MINE, Cell, Cells, State
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ._base import Local
 
 
@@ -20,55 +26,63 @@ _cells = Cells()
 
 def build_owned() -> tuple[Cell, dict[str, Any]]:
     cell = _cells.borrow()
-    var = cell.var
-    get = var.get
-    put = var.set
-    track = cell.track
+    get = cell.var.get
+    put = cell.var.set
 
     def get_attribute(self: Local, name: str) -> Any:
         try:
-            state = get()
-            if state.home is here.home:
-                return state[name]
-            state = visible(var)
-            if state is not None:
-                return state[name]
-        except (LookupError, AttributeError):  # no such name, or nothing was set, or all of it is disowned
+            home, held = get()
+            if not home.is_here():
+                held = visible(cell.var)
+            return held[name]
+        except LookupError:  # nothing was set, or nothing of it is to be seen here
             pass
         return plain_getattr(self, name)
 
-    def copy_of_visible() -> OwnedState:
-        home = here.home
-        seen = get(None)
-        if seen is None or seen.home is not home:
-            seen = visible(var)
-        state = OwnedState() if seen is None else OwnedState(seen)
-        state.home = home
+    def hold(values: Mapping[str, Any]) -> State:
+        """Put a state with *values* into the context, of this thread and in no other context."""
+        state = State(values)
+        state.__missing__ = look_further
+        cell.track(state)
+        put((here.home, state))
         return state
 
     def set_attribute(self: Local, name: str, value: Any) -> None:
         if name in RESERVED:
             check_name(self, name)
-        state = copy_of_visible()
-        state[name] = value
-        track(state)
-        put(state)
+        entry = get(None)
+        if entry is not None:
+            home, held = entry
+            # One that is empty may be left from a Local that has gone, and nobody would empty it again.
+            if held and home.is_here():
+                # In place, if no copy of the context holds the same: see _default.
+                put((home, held))
+                if getrefcount(entry) == ONLY_MINE:
+                    held[name] = value
+                    return
+        hold(visible(cell.var))[name] = value
 
     def delete_attribute(self: Local, name: str) -> None:
-        state = copy_of_visible()
-        if name not in state:
+        held = visible(cell.var)
+        if name not in held:
             missing(self, name)
-        del state[name]
-        track(state)
-        put(state)
+        entry = get()
+        home = entry[0]
+        if home.is_here():
+            put((home, held))
+            if getrefcount(entry) == ONLY_MINE:
+                del entry[1][name]
+                return
+        del hold(held)[name]
 
     def values(_: Local) -> dict[str, Any]:
-        state = visible(var)
-        return {} if state is None else dict(state)
+        return dict(visible(cell.var))
 
-    return cell, {
+    methods = {
         "__getattribute__": get_attribute,
         "__setattr__": set_attribute,
         "__delattr__": delete_attribute,
         "__asgi_local_values__": values,
     }
+    look_further = answer_for(methods)
+    return cell, methods

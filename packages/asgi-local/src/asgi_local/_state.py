@@ -7,6 +7,7 @@ is emptied from here when the Local that had them goes.
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections import deque
 from contextvars import ContextVar
@@ -15,7 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._home import Home
+
+# What sys.getrefcount counts for an object that nothing but the caller's own variable holds. From 3.14 on,
+# the interpreter lends the object to the call without counting that; and it cannot become less than 1.
+ONLY_MINE = 1 if sys.version_info >= (3, 14) else 2
 
 
 class Held(dict[str, Any]):
@@ -44,14 +48,6 @@ class State(Held):
     __slots__ = ("__missing__",)
 
     __missing__: Callable[[str], Any]
-
-
-class OwnedState(Held):
-    """What is held, with the thread it belongs to: where new threads inherit their parent's context."""
-
-    __slots__ = ("home",)
-
-    home: Home
 
 
 class Cell:

@@ -281,7 +281,7 @@ class Start:
         return self._claim.acquire(False)
 
 
-if sys.version_info >= (3, 13):  # 3.12 has it too, not yet reliable with cancellation
+if sys.version_info >= (3, 12):
     _EAGER: set[type] = {asyncio.SelectorEventLoop}
 
     def new_task(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
 from asgi_local.lowlevel import TRAVELS, depart
 
 from . import _stall
-from ._call import Call, HandledCall, describe, on_thread
+from ._call import Call, describe
+from ._classic_call import HandledCall, on_thread
 from ._context import write_back
 from ._errors import DeadlockError
 from ._frame import loop_thread_executors

@@ -8,7 +8,8 @@ import weakref
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from ._call import describe, on_thread, without_our_frames
+from ._call import describe, without_our_frames
+from ._classic_call import on_thread
 from ._frame import SubmittedWork
 from ._home import Home
 from ._lasting_context import LastingContext
