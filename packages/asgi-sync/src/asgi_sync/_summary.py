@@ -119,7 +119,7 @@ def _behind(
 def as_text(recording: Recording) -> str:
     crossings = recording.crossings
     unfinished = sum(each.outcome is None for each in crossings)
-    notes = [f"{len(crossings)} crossings in {milliseconds(recording.seconds)}"]
+    notes = [f"{len(crossings)} crossing{'s' * (len(crossings) != 1)} in {milliseconds(recording.seconds)}"]
     if unfinished:
         notes.append(f"{unfinished} not finished")
     if recording.dropped:
