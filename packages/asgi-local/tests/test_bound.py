@@ -463,3 +463,29 @@ def test_a_variable_that_is_used_again_is_emptied_again(travels: bool) -> None:
             del copy
 
     in_fresh(sync)
+
+
+@bound
+def test_what_sync_code_sets_stays_though_the_variable_travelled_before(in_thread: InThread) -> None:
+    """A variable is used again, and the context still has what a call brought back for the Local that had it."""
+
+    def sync() -> None:
+        local = Local()
+        context = contextvars.copy_context()
+        context.run(depart)
+        before = dict(context)
+        context.run(setattr, local, "x", 1)
+        for var, value in context.items():
+            if before.get(var) is not value:
+                var.set(value)
+        assert local.x == 1
+        del local, context, before, value
+        gc.collect()
+
+        again = Local()
+        again.y = "here"
+        copy = contextvars.copy_context()
+        assert in_thread(lambda: copy.run(vars, again)) == {}
+        assert vars(again) == {"y": "here"}
+
+    in_fresh(sync)

@@ -98,13 +98,16 @@ def _build() -> tuple[Cell, dict[str, Any]]:
             hold({name: value})
         else:
             state = reader.__self__
-            # One that is empty may be left from a Local that has gone, and nobody would empty it again.
-            if state:
-                put(state.__getitem__)
-                if getrefcount(reader) == ONLY_MINE:
-                    state[name] = value
-                    return
-            copy_of(state)[name] = value
+            # One that is empty may be left from a Local that has gone: nobody would empty it again, and that it
+            # travels says nothing of what is set now.
+            if not state:
+                hold({name: value})
+                return
+            put(state.__getitem__)
+            if getrefcount(reader) == ONLY_MINE:
+                state[name] = value
+            else:
+                copy_of(state)[name] = value
 
     def delete_attribute(self: Local, name: str) -> None:
         reader = get(None)
