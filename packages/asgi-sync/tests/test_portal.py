@@ -1,6 +1,7 @@
 """A portal: a loop in a thread of its own, for all threads."""
 
 import asyncio
+import gc
 import os
 import threading
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -484,3 +485,26 @@ def test_a_loop_that_cannot_be_made_leaves_no_thread():
         if "loop" in thread.name:
             thread.join(PATIENCE)
             assert not thread.is_alive()
+
+
+def test_a_background_task_lives_though_nobody_holds_its_future():
+    """asyncio itself holds tasks weakly: a collection would take one that waits for what only it refers to."""
+    log = []
+
+    async def background(*, task_status=None):
+        try:
+            if task_status is not None:
+                task_status.started()
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            log.append("cleaned up")
+
+    with start_blocking_portal() as portal:
+        portal.start_task_soon(background)
+        portal.start_task(background)
+        portal.call(asyncio.sleep, 0)
+        gc.collect()
+        portal.call(asyncio.sleep, 0)
+        assert log == []
+    assert log == ["cleaned up"] * 2

@@ -186,6 +186,8 @@ class BlockingPortal:
                 coroutine.close()
                 return
             task = asyncio.get_running_loop().create_task(coroutine, context=context)
+            self._host.tasks.add(task)
+            task.add_done_callback(self._host.tasks.discard)
             task.add_done_callback(finished)
             future.add_done_callback(functools.partial(cancel, task))
 
@@ -242,6 +244,8 @@ class _PortalLoop:
         #: Held while something is handed to the loop, so that nothing comes in after its end has begun.
         self.lock = threading.Lock()
         self.is_over = False
+        #: asyncio holds tasks weakly, and nobody needs to keep the future of a background task.
+        self.tasks: set[asyncio.Task[Any]] = set()
 
     def check(self) -> None:
         """Raise an error if it may not."""
