@@ -87,7 +87,10 @@ class Worker:
 
     def end(self) -> int:
         """Wait for its end, after SIGTERM; returns how many messages it has claimed."""
-        claimed: int = json.loads(self.process.communicate(timeout=60)[0])["claimed"]
+        said = self.process.communicate(timeout=60)[0]
+        if not said:
+            raise RuntimeError(f"{self.name} ended with status {self.process.returncode} and said nothing")
+        claimed: int = json.loads(said)["claimed"]
         return claimed
 
 
