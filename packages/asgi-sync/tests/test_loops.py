@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from asgi_sync import AsyncSingleThreadContext, SyncToAsync, async_to_sync, lowlevel, sync_to_async
+from asgi_sync import AsyncSingleThreadContext, SyncToAsync, _loops, async_to_sync, lowlevel, sync_to_async
 
 InThread = Callable[..., Any]
 
@@ -785,3 +785,22 @@ def test_what_a_task_raises_at_the_end_of_its_block_is_told(
 
     in_thread(main)
     assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["at the end"]
+
+
+def test_a_loop_thread_that_ends_before_its_first_call_is_replaced(
+    in_thread: InThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a short idle time, on a busy machine, it may."""
+    made: list[_loops.LoopThread] = []
+
+    class Hasty(_loops.LoopThread):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+            if len(made) == 1:
+                self.close()
+                self.join(30)
+
+    monkeypatch.setattr(_loops, "LoopThread", Hasty)
+    assert in_thread(lambda: async_to_sync(running_loop)().is_running()) is False
+    assert len(made) == 2

@@ -253,9 +253,11 @@ class LoopKeeper:
             loop_thread = self._free.pop()
             if loop_thread.submit(frame):
                 return loop_thread
-        loop_thread = LoopThread()
-        loop_thread.submit(frame)
-        return loop_thread
+        while True:
+            loop_thread = LoopThread()
+            # It may have ended already, if the idle time is short and the machine busy.
+            if loop_thread.submit(frame):
+                return loop_thread
 
     def give_back(self, loop_thread: LoopThread, frame: Frame) -> None:
         if frame.wants_new_loop:
