@@ -804,3 +804,20 @@ def test_a_loop_thread_that_ends_before_its_first_call_is_replaced(
     monkeypatch.setattr(_loops, "LoopThread", Hasty)
     assert in_thread(lambda: async_to_sync(running_loop)().is_running()) is False
     assert len(made) == 2
+
+
+def test_a_kept_loop_ends_at_once_when_it_is_told_to(in_thread: InThread) -> None:
+    """A fork and the end of the interpreter wait for that."""
+
+    def main() -> bool:
+        before = set(threading.enumerate())
+        lowlevel.set_worker_idle_time(600)
+        try:
+            async_to_sync(running_loop)()
+            (thread,) = (each for each in set(threading.enumerate()) - before if "loop" in each.name)
+            _loops._registry.close_all(only_idle=True)
+            return thread.is_alive()
+        finally:
+            lowlevel.set_worker_idle_time(10)
+
+    assert in_thread(main) is False

@@ -122,6 +122,8 @@ class LoopThread:
     def _has_call(self) -> bool:
         """Wait until there is a call to run; `False` if there will be none."""
         while self._next is None:
+            if self._closed and self._calls.empty():
+                return False  # the word of that was heard between two calls
             try:
                 self._next = self._calls.get(timeout=pool.idle_time)
             except Empty:
