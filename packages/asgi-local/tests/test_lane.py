@@ -308,3 +308,33 @@ def test_a_forked_child_goes_on(critical: bool) -> None:
     command = [sys.executable, "-c", FORK, str(critical)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "({'x': 1, 'z': 3}, {'y': 2}) {'x': 1}\n"
+
+
+# A thread that never ends keeps modules: Python then clears what is in them, the last that was imported first.
+EXIT = """
+import asyncio, sys, threading
+from asgi_local import Local
+
+def stay(*modules):
+    started.set()
+    threading.Event().wait()
+
+async def set_in_a_task():
+    in_task.x = 1
+
+started = threading.Event()
+kept = [module for name, module in sys.modules.items() if name.startswith(("__main__", "asgi_local"))]
+threading.Thread(target=stay, args=kept, daemon=True).start()
+started.wait(60)
+critical = sys.argv[1] == "True"
+in_task, local = Local(critical), Local(critical)
+local.x = 1
+asyncio.run(set_in_a_task())
+"""
+
+
+@pytest.mark.parametrize("critical", [False, True])
+def test_the_end_of_the_interpreter_is_quiet(critical: bool) -> None:
+    command = [sys.executable, "-c", EXIT, str(critical)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == ""

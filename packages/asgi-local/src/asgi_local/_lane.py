@@ -8,6 +8,7 @@ methods know theirs already. Lanes are used again: to make a class takes tens of
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -76,8 +77,15 @@ class Lanes:
     def _make(self) -> _Lane:
         store, methods = self._build()
 
-        # At interpreter exit globals may be gone: what it needs is bound here.
-        def leave(local: Local, kept: int = _LANES_KEPT, put: Any = object.__setattr__) -> None:
+        # What it needs is bound here: globals may be gone when the interpreter exits, when there is nothing to do.
+        def leave(
+            local: Local,
+            kept: int = _LANES_KEPT,
+            put: Any = object.__setattr__,
+            is_exiting: Callable[[], bool] = sys.is_finalizing,
+        ) -> None:
+            if is_exiting():
+                return
             # Another finaliser may still use the Local after this one: it starts afresh then, in another
             # lane.
             put(local, "__class__", self._base)
