@@ -83,5 +83,5 @@ def _watches_subprocess(loop: Any) -> bool:
     if watcher is None and sys.version_info < (3, 14):
         policy: Any = asyncio.get_event_loop_policy()  # pyright: ignore[reportDeprecated]  # not in these versions
         watcher = getattr(policy, "_watcher", None)
-    threads: dict[int, threading.Thread] = getattr(watcher, "_threads", None) or {}
-    return any(each.is_alive() for each in list(threads.values()))
+    threads: dict[int, threading.Thread] | None = getattr(watcher, "_threads", None)
+    return threads is not None and any(each.is_alive() for each in list(threads.values()))
