@@ -15,6 +15,7 @@ from wsgiref.validate import validator
 import pytest
 from wsgi_driver import PATIENCE, Signal
 
+from asgi_local import Local
 from asgi_wsgi import AsgiToWsgi, WSGIMiddleware
 
 START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
@@ -540,6 +541,21 @@ def test_context_variables_of_the_server_are_seen(wrap):
     colour.set("blue")
     get(wrap(app))
     assert seen == ["blue"]
+
+
+def test_what_a_local_holds_on_the_thread_of_the_server_is_seen(wrap):
+    local = Local()
+    seen = []
+
+    @http_only
+    async def app(scope, receive, send):
+        seen.append(getattr(local, "colour", None))
+        await echo(scope, receive, send)
+
+    get(wrap(app))
+    local.colour = "blue"
+    get(wrap(app))
+    assert seen == [None, "blue"]
 
 
 def test_closing_the_adapter_ends_what_runs(wrap):

@@ -9,6 +9,7 @@ import threading
 import pytest
 from wsgi_driver import Client, Recorder, Signal, ask, hello, http_scope
 
+from asgi_local import Local
 from asgi_sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, sync_to_async
 from asgi_wsgi import WSGIMiddleware, WsgiToAsgi, WsgiToAsgiInstance
 
@@ -219,6 +220,21 @@ async def test_context_variables_come_back(adapt_any):
     await application(http_scope(), (client := Client(None)).receive, client.send)
     assert client.complete
     assert colour.get() == "green"
+
+
+async def test_what_a_local_holds_goes_there_and_comes_back(adapt_any):
+    local = Local()
+
+    def app(environ, start_response):
+        seen = getattr(local, "before", None)
+        local.inside = "set"
+        start_response("200 OK", [])
+        return [str(seen).encode()]
+
+    assert (await ask(application := adapt_any(app))).body == b"None"
+    assert local.inside == "set"
+    local.before = "seen"
+    assert (await ask(application)).body == b"seen"
 
 
 async def test_send_and_receive_see_the_variables_of_the_request(adapt_any):

@@ -10,9 +10,14 @@ from __future__ import annotations
 import gc
 import sysconfig
 from contextvars import Context, ContextVar, copy_context
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgi_local.lowlevel import CONTEXT_IS_INHERITED, TRAVELS, adopt, depart, disown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+R = TypeVar("R")
 
 _MISSING: Any = object()
 _referents = gc.get_referents
@@ -115,3 +120,25 @@ def arrived() -> Context:
     if CONTEXT_IS_INHERITED:
         adopt()
     return copy_context()
+
+
+class CarriedContext:
+    """A copy of a task's context on its way to one thread and back. To be made in the task."""
+
+    __slots__ = ("_baseline", "_context")
+
+    def __init__(self) -> None:
+        if not TRAVELS.get():
+            depart()
+        self._context = copy_context()
+        self._baseline: Context = self._context.copy()
+
+    def run(self, func: Callable[..., R], *args: Any) -> R:
+        """Call `func(*args)` in it, on the thread. Once."""
+        if CONTEXT_IS_INHERITED:
+            self._baseline = self._context.run(arrived)
+        return self._context.run(func, *args)
+
+    def bring_back(self) -> None:
+        """Set in the running context, the task's, what was set on the thread."""
+        write_back(self._context, self._baseline)

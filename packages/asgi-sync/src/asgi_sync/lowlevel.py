@@ -1,11 +1,25 @@
-"""For siblings of this package and for tests: how long idle threads are kept, when to warn of a stall."""
+"""For siblings of this package and for tests.
+
+How a context is carried to another thread, with what every `asgi_local.Local` holds in it; how threads tell a loop what
+to do; how long idle threads are kept, and when to warn of a stall.
+"""
 
 from __future__ import annotations
 
 from . import _stall
+from ._context import CarriedContext, arrived, carried_copy
+from ._inbox import Inbox, inbox_of
 from ._worker import pool
 
-__all__ = ["set_stall_limit", "set_worker_idle_time"]
+__all__ = [
+    "CarriedContext",
+    "Inbox",
+    "arrived",
+    "carried_copy",
+    "inbox_of",
+    "set_stall_limit",
+    "set_worker_idle_time",
+]
 
 
 def set_worker_idle_time(seconds: float) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 from collections import deque
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
+
+from asgi_sync.lowlevel import arrived, carried_copy
 
 from ._error_log import log
 from ._errors import ClientDisconnected
 from ._wsgi_input import WsgiInput
 
 if TYPE_CHECKING:
+    from contextvars import Context
+
     from ._loop_thread import LoopThread
     from ._types import ASGIApplication, Message
 
@@ -49,8 +52,7 @@ class AsgiCall:
         self._room: asyncio.Future[None] | None = None
         self._over: asyncio.Event
         self._task: asyncio.Task[None]
-        context = contextvars.copy_context()
-        host.loop.call_soon_threadsafe(self._begin, context)
+        host.loop.call_soon_threadsafe(self._begin, carried_copy())
 
     # The server's thread.
 
@@ -112,12 +114,13 @@ class AsgiCall:
 
     # The loop.
 
-    def _begin(self, context: contextvars.Context) -> None:
+    def _begin(self, context: Context) -> None:
         self._over = asyncio.Event()
         self._task = self._host.loop.create_task(self._run(), context=context)
         self._task.add_done_callback(self._ended)
 
     async def _run(self) -> None:
+        arrived()
         await self._application(self._scope, self._receive, self._send)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asgi_sync import SyncToAsync, sync_to_async
+from asgi_sync.lowlevel import CarriedContext
 
 from ._error_log import log
 from ._errors import LoopGone
@@ -18,7 +18,6 @@ from ._worker_pool import PATIENCE, WorkerPool
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Executor, Future
-    from contextvars import Context
 
     from ._application_run import ApplicationRun
     from ._mailbox import Mailbox
@@ -64,8 +63,7 @@ class FreeThreads:
     async def perform(self, run: ApplicationRun, outbox: Outbox, mailbox: Mailbox) -> None:
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
-        before = copy_context()
-        context = before.copy()
+        context = CarriedContext()
 
         def tell() -> None:
             if not ended.done():
@@ -74,9 +72,6 @@ class FreeThreads:
         def job() -> Callable[[], None]:
             context.run(self._run_through, run, outbox, loop)
             return post_end
-
-        def job_of_executor() -> None:
-            job()()
 
         def post_end() -> None:
             try:
@@ -90,7 +85,7 @@ class FreeThreads:
                 loop.call_later(PATIENCE, self._start_overdue, loop, mailbox)
         elif self._executor is not None:
             # An executor that is shut down may drop what it was given.
-            submitted: Future[None] = self._executor.submit(job_of_executor)
+            submitted: Future[None] = self._executor.submit(lambda: job()())
             submitted.add_done_callback(lambda future: post_end() if future.cancelled() else None)
         try:
             await ended
@@ -101,7 +96,7 @@ class FreeThreads:
             raise RuntimeError(
                 "the executor dropped the request: it was shut down before the application ran"
             )
-        bring_back(before, context)
+        context.bring_back()
 
     def _run_through(self, run: ApplicationRun, outbox: Outbox, loop: asyncio.AbstractEventLoop) -> None:
         # What async_to_sync reads to find the loop that this thread works for.
@@ -123,16 +118,6 @@ class FreeThreads:
     def end_idle(self) -> None:
         if self._pool is not None:
             self._pool.end_idle_threads()
-
-
-def bring_back(before: Context, after: Context) -> None:
-    """Set the variables that differ between the two in the current context."""
-    for variable, value in after.items():
-        if before.get(variable, _MISSING) is not value:
-            variable.set(value)
-
-
-_MISSING: Any = object()
 
 
 def _advance(run: ApplicationRun) -> bool:
