@@ -172,6 +172,23 @@ async def test_the_window_bounds_what_a_stalled_client_costs(adapt_any):
     assert client.body == b"x" * 10_000_000
 
 
+async def test_a_response_that_fills_the_window_does_not_wait_for_its_client(adapt):
+    produced = Signal()
+
+    def app(environ, start_response):
+        start_response("200 OK", [])
+        yield from [b"x" * 10_000] * 10
+        produced.set()
+
+    client = Client(adapt(app, send_window=100_000))
+    client.reading.clear()
+    task = client.start()
+    await asyncio.to_thread(produced.wait)
+    client.reading.set()
+    await task
+    assert client.body == b"x" * 100_000
+
+
 async def test_blocks_do_not_cost_a_round_trip_each(adapt):
     """With a loop that is busy, the application goes on for as long as its window has room."""
     produced = Signal()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ._environ import build_environ
 from ._exchange import Exchange
 from ._mailbox import Mailboxes
 from ._options import DEFAULT_WORKERS, Options, check_header_limit
 from ._threads import threads_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from ._response import Response
     from ._threads import Threads
@@ -36,7 +35,7 @@ class Adapter:
         )
         self._mailboxes = Mailboxes()
 
-    async def serve(
+    def serve(
         self,
         scope: Scope,
         receive: Receive,
@@ -45,20 +44,11 @@ class Adapter:
         application: Callable[..., Any],
         environ_builder: Callable[[Any, Any], dict[str, Any]],
         start_response: Callable[..., Any],
-    ) -> None:
-        """Serve one HTTP request."""
+    ) -> Coroutine[Any, Any, None]:
+        """Return what serves one HTTP request. To be called on the loop that it runs in."""
         mailbox = self._mailboxes.of(asyncio.get_running_loop())
         exchange = Exchange(scope, receive, send, self.options, response)
-        await exchange.serve(application, environ_builder, start_response, self.threads, mailbox)
-
-    def environ(self, scope: Any, body: Any, duplicate_header_limit: int | None) -> dict[str, Any]:
-        """Build the environ of a request under these options."""
-        return build_environ(
-            scope,
-            body,
-            duplicate_header_limit=duplicate_header_limit,
-            keep_underscore_headers=self.options.keep_underscore_headers,
-        )
+        return exchange.serve(application, environ_builder, start_response, self.threads, mailbox)
 
 
 def checked_application(application: Any, duplicate_header_limit: object) -> Any:

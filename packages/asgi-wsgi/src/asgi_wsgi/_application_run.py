@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ._error_log import ErrorLog, log
 from ._errors import REASONS, ClientDisconnected, RequestBodyError, RequestRefused, came_from, name_request
@@ -83,7 +83,10 @@ class ApplicationRun:
             if environ is None:
                 return
             iterable = self._application(environ, self._start)
-            yield from self._iterate(iterable)
+            if type(iterable) in (list, tuple) and not self.response.started:
+                self.response.all_blocks(iterable)
+            else:
+                yield from self._iterate(iterable)
             ended = True
         except GeneratorExit:
             raise  # abandoned, by a loop that is gone: only close() is left to do
@@ -114,9 +117,6 @@ class ApplicationRun:
     def _iterate(self, iterable: Any) -> Iterator[None]:
         response = self.response
         sink = self._sink
-        if type(cast("object", iterable)) in (list, tuple) and not response.started:
-            response.all_blocks(iterable)
-            return
         if isinstance(iterable, FileWrapper) and response.file(iterable, sink.window):
             # The file has to stay open until the server has sent it.
             while not sink.is_drained() and sink.pause():

@@ -11,10 +11,20 @@ from ._server_name import server_address
 from ._tls import add_tls
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ._types import Scope
 
-_COPIED: frozenset[Any] = frozenset((dict, list))
 _UNQUOTED = "/:@!$&'()*+,;=~"
+_ALWAYS = {
+    "wsgi.version": (1, 0),
+    # The body ends where the client ended it, also without a Content-Length (werkzeug, gunicorn and mod_wsgi
+    # agree on this key).
+    "wsgi.input_terminated": True,
+    "wsgi.multithread": True,
+    "wsgi.multiprocess": True,
+    "wsgi.run_once": False,
+}
 
 
 def build_environ(
@@ -26,7 +36,7 @@ def build_environ(
         RequestRefused: too many headers of one name, or Content-Length headers that contradict each other.
     """
     scheme = scope.get("scheme") or "http"
-    path = _path_bytes(scope)
+    path = _path(scope)
     script_name, path_info = _split_path(path, scope.get("root_path") or "")
     query = (scope.get("query_string") or b"").decode("latin-1")
     environ: dict[str, Any] = {
@@ -36,17 +46,11 @@ def build_environ(
         "QUERY_STRING": query,
         "SERVER_PROTOCOL": "HTTP/" + (scope.get("http_version") or "1.1"),
         "REQUEST_URI": _request_uri(scope, path, query),
-        "wsgi.version": (1, 0),
         "wsgi.url_scheme": scheme,
         "wsgi.input": body,
-        # The body ends where the client ended it, also without a Content-Length (werkzeug, gunicorn and
-        # mod_wsgi agree on this key).
-        "wsgi.input_terminated": True,
         "wsgi.errors": ErrorLog(),
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
         "asgi.scope": _copied(scope),
+        **_ALWAYS,
     }
     if scheme == "https":
         environ["HTTPS"] = "on"
@@ -68,10 +72,13 @@ def build_environ(
     return environ
 
 
-def _path_bytes(scope: Scope) -> bytes:
+def _path(scope: Scope) -> str:
+    """Return the path as WSGI wants it: bytes that look like latin-1 text."""
     path: str = scope["path"]
-    if path.isascii():
-        return path.encode()
+    return path if path.isascii() else _path_bytes(scope, path).decode("latin-1")
+
+
+def _path_bytes(scope: Scope, path: str) -> bytes:
     if "\ufffd" in path:
         # The server could not decode the path as utf-8. The bytes that the client sent are in raw_path,
         # unless something between has rewritten the path and left raw_path as it was.
@@ -90,26 +97,25 @@ def _utf8(text: str) -> bytes:
         return text.encode("utf-8", "surrogatepass")
 
 
-def _split_path(path: bytes, root_path: str) -> tuple[str, str]:
-    """Return SCRIPT_NAME and PATH_INFO: bytes that look like latin-1 text, which is what WSGI wants."""
-    full = path.decode("latin-1")
+def _split_path(path: str, root_path: str) -> tuple[str, str]:
+    """Return SCRIPT_NAME and PATH_INFO."""
     root = root_path.rstrip("/")
     if not root:
-        return "", full
+        return "", path
     script_name = _utf8(root).decode("latin-1")
     if not script_name.startswith("/"):
         script_name = "/" + script_name
-    if full.startswith(script_name):
-        rest = full[len(script_name) :]
+    if path.startswith(script_name):
+        rest = path[len(script_name) :]
         # "/base" is no parent of "/baseball".
         if not rest or rest[0] == "/":
             return script_name, rest
-    return script_name, full
+    return script_name, path
 
 
-def _request_uri(scope: Scope, path: bytes, query: str) -> str:
+def _request_uri(scope: Scope, path: str, query: str) -> str:
     raw: bytes | None = scope.get("raw_path")
-    uri = raw.partition(b"?")[0].decode("latin-1") if raw else quote(path, safe=_UNQUOTED)
+    uri = raw.partition(b"?")[0].decode("latin-1") if raw else quote(path.encode("latin-1"), safe=_UNQUOTED)
     return uri + "?" + query if query else uri
 
 
@@ -119,9 +125,9 @@ def _copied(scope: Scope) -> dict[str, Any]:
     """
     copy: dict[str, Any] = dict(scope)
     for key, value in copy.items():
-        if type(value) in _COPIED:
+        if key == "headers":
+            pairs: Iterable[Iterable[bytes]] = value or ()
+            copy[key] = list(map(tuple, pairs))
+        elif type(value) is dict or type(value) is list:
             copy[key] = value.copy()
-    headers = copy.get("headers")
-    if headers is not None:
-        copy["headers"] = [tuple(header) for header in headers]
     return copy

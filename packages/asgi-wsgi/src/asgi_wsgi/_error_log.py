@@ -24,11 +24,8 @@ class ErrorLog:
     without this class. Each request has its own, so that the lines of two requests never mix.
     """
 
-    __slots__ = ("_delayed", "_unfinished")
-
-    def __init__(self) -> None:
-        self._delayed: list[str] | None = None
-        self._unfinished = ""
+    _delayed: list[str] | None = None
+    _unfinished = ""
 
     def write(self, text: str, /) -> int:
         """Log the lines that ``text`` completes, and keep the rest for later."""

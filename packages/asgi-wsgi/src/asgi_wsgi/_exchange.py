@@ -26,11 +26,15 @@ if TYPE_CHECKING:
     from ._types import Receive, Scope, Send
 
 
+# Seconds that a response in pieces takes before anybody looks whether the client is there: most are over by then.
+WATCH_AFTER = 0.05
+
+
 class Exchange:
     """Carries one request to a WSGI application and its response back.
 
     A response that is there as a whole when the application's thread comes back is sent by the request's own
-    task. One that comes in pieces gets two more tasks: one that sends and one that watches ``receive()``, as
+    task. One that comes in pieces gets a task that sends and, if it lasts, one that watches ``receive()``, as
     servers say nothing to ``send()`` when the client has gone. Both end with the request.
     """
 
@@ -46,6 +50,7 @@ class Exchange:
         self._body: Any = None
         self._sender: asyncio.Task[None] | None = None
         self._receiver: asyncio.Task[None] | None = None
+        self._watch_timer: asyncio.TimerHandle | None = None
         self._output: asyncio.Future[None] | None = None
         self._ended = False
         self._gone = False
@@ -61,20 +66,26 @@ class Exchange:
         mailbox: Mailbox,
     ) -> None:
         """Serve the request. Raises what the application raised, except where only the client is to blame."""
+        options = self._options
         try:
-            body = self._body = await self._get_body(threads, mailbox)
+            length = content_length_of(self._scope.get("headers") or ())
+            if options.stream:
+                check_announced(length, options.max_body_size)
+                body = self._body = self._streamed_body(length, threads, mailbox)
+            else:
+                body = await collect_body(
+                    self._receive, length, options.max_body_size, options.client_timeout
+                )
         except ClientDisconnected:
             return
         except RequestRefused as refused:
             await refuse(self._send, refused)
             return
         outbox = self._outbox = Outbox(
-            mailbox, self._options.send_window, self._on_output, may_spill=threads.are_borrowed
+            mailbox, options.send_window, self._on_output, may_spill=threads.are_borrowed
         )
         response = self._response
-        response.connect(
-            outbox, self._scope, merge=self._options.merge, fill_length=self._options.fill_content_length
-        )
+        response.connect(outbox, self._scope, merge=options.merge, fill_length=options.fill_content_length)
         if threads.are_borrowed:
             response.wait_for_room = outbox.wait_a_little
         else:
@@ -87,7 +98,12 @@ class Exchange:
         try:
             await threads.perform(run, outbox, mailbox)
             self._ended = True
-            await self._send_rest()
+            if self._sender is None:
+                items = outbox.take()
+                if items:
+                    await self._send_items(items, self._send)
+            else:
+                await self._end_sending(self._sender)
         except BaseException as exc:
             self._abort()
             run.orphan()
@@ -98,6 +114,7 @@ class Exchange:
             if not run.started:
                 body.close()
             response.disconnect()
+            outbox.disconnect()
             self._body = None
             if self._sender is not None or self._receiver is not None:
                 await self._end_tasks()
@@ -116,19 +133,14 @@ class Exchange:
 
     # Receiving.
 
-    async def _get_body(self, threads: Threads, mailbox: Mailbox) -> Any:
-        options = self._options
-        length = content_length_of(self._scope.get("headers") or ())
-        if not options.stream:
-            return await collect_body(self._receive, length, options.max_body_size, options.client_timeout)
-        check_announced(length, options.max_body_size)
+    def _streamed_body(self, length: int | None, threads: Threads, mailbox: Mailbox) -> StreamedBody:
         return StreamedBody(
             mailbox,
             threads.gates(asyncio.get_running_loop()),
             self._on_wanted,
-            options.receive_window,
+            self._options.receive_window,
             length,
-            options.max_body_size,
+            self._options.max_body_size,
         )
 
     def _on_wanted(self) -> None:
@@ -190,9 +202,14 @@ class Exchange:
                 self._output.set_result(None)
         elif self._sender is None and not self._ended and not self._gone:
             self._sender = self._start(self._send_along())
-            if not self._outbox.ending and (self._receiver is None or self._receiver.done()):
-                streamed = isinstance(self._body, StreamedBody) and not self._body.is_complete()
-                self._receiver = self._start(self._feed(self._body) if streamed else self._watch())
+            if not self._outbox.ending:
+                loop = asyncio.get_running_loop()
+                self._watch_timer = loop.call_later(WATCH_AFTER, self._start_watching)
+
+    def _start_watching(self) -> None:
+        if not self._ended and (self._receiver is None or self._receiver.done()):
+            streamed = isinstance(self._body, StreamedBody) and not self._body.is_complete()
+            self._receiver = self._start(self._feed(self._body) if streamed else self._watch())
 
     async def _send_along(self) -> None:
         """Send what comes until the application has come to its end."""
@@ -215,13 +232,7 @@ class Exchange:
             if clock is not None:
                 clock.stop()
 
-    async def _send_rest(self) -> None:
-        sender = self._sender
-        if sender is None:
-            items = self._outbox.take()
-            if items:
-                await self._send_items(items, self._send)
-            return
+    async def _end_sending(self, sender: asyncio.Task[None]) -> None:
         if self._output is not None and not self._output.done():
             self._output.set_result(None)
         if not sender.done():
@@ -261,6 +272,8 @@ class Exchange:
             self._body.disconnect()
 
     async def _end_tasks(self) -> None:
+        if self._watch_timer is not None:
+            self._watch_timer.cancel()
         tasks = [task for task in (self._sender, self._receiver) if task is not None and not task.done()]
         for task in tasks:
             task.cancel()

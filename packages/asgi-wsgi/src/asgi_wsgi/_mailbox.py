@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections import deque
 from typing import TYPE_CHECKING
+
+from asgi_sync.lowlevel import inbox_of
 
 from ._errors import LoopGone
 
@@ -20,14 +21,12 @@ class Mailbox:
     Waking a loop is a system call and a fight for the interpreter lock; under load most of them are spared.
     """
 
-    __slots__ = ("__weakref__", "_called", "_letters", "_lock", "_loop", "is_watching")
+    __slots__ = ("__weakref__", "_inbox", "_loop", "is_watching")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         # Weak, as mailboxes are kept by loop: a value must not keep its own key alive.
         self._loop = weakref.ref(loop)
-        self._lock = threading.Lock()
-        self._letters: deque[Callable[[], object]] = deque()
-        self._called = False
+        self._inbox = inbox_of(loop)
         # Whether a timer of the loop looks after the queue of the pool. Only the loop touches it.
         self.is_watching: bool = False
 
@@ -37,32 +36,13 @@ class Mailbox:
         Raises:
             LoopGone: the loop is closed.
         """
-        with self._lock:
-            self._letters.append(callback)
-            if self._called:
-                return
-            self._called = True
+        loop = self._loop()
+        if loop is None:
+            raise LoopGone("the event loop of this request no longer exists")
         try:
-            loop = self._loop()
-            if loop is None:
-                raise LoopGone("the event loop of this request no longer exists")
-            try:
-                loop.call_soon_threadsafe(self._deliver)
-            except RuntimeError as exc:
-                raise LoopGone("the event loop of this request is closed") from exc
-        except LoopGone:
-            with self._lock:
-                self._letters.clear()
-                self._called = False
-            raise
-
-    def _deliver(self) -> None:
-        with self._lock:
-            letters = self._letters
-            self._letters = deque()
-            self._called = False
-        for callback in letters:
-            callback()
+            self._inbox.post(loop, callback)
+        except RuntimeError as exc:
+            raise LoopGone("the event loop of this request is closed") from exc
 
     def is_of(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether it leads to this loop."""

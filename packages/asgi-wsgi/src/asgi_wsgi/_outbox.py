@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 # What waits in an outbox: a whole ASGI message, a block of the response body, or the end of the response.
 Item: TypeAlias = "Message | bytes | None"
 
-# Each block counts for this much more than its length, so that a window of tiny blocks stays small as well.
-BLOCK_OVERHEAD = 256
+# A shorter block counts for this many bytes of the window, so that a window of tiny blocks stays small as well.
+MIN_BLOCK = 256
 
 # Seconds for which ``write()`` waits for a client on a thread that is not the adapter's own.
 MOMENT = 0.05
@@ -72,7 +72,7 @@ class Outbox:
             if self.aborted:
                 return
             if self._spill is None:
-                if not (written and self._may_spill and self._queued >= self._window):
+                if not (written and self._may_spill and self._queued > self._window):
                     self._items.append((item, size))
                     self._queued += size
                     return
@@ -114,7 +114,7 @@ class Outbox:
 
     def is_full(self) -> bool:
         """Whether the application has to wait before its next block."""
-        return self._queued >= self._window or self._spill is not None
+        return self._queued > self._window or self._spill is not None
 
     def pause(self) -> bool:
         """Note that the application stops here until there is room; False if it is rather to end now."""
@@ -130,7 +130,7 @@ class Outbox:
     def wait_for_room(self, make_gate: MakeGate) -> None:
         """Block this thread until half of the window is free, or until the outbox is aborted."""
         with self._lock:
-            if self.aborted or self._queued < self._window:
+            if self.aborted or self._queued <= self._window:
                 return
             if self._gate is None:
                 self._gate = make_gate()
@@ -204,6 +204,10 @@ class Outbox:
             self._room = future
         await future
 
+    def disconnect(self) -> None:
+        """Say that the request is over: nobody looks in any more, and whoever did is let go of."""
+        self._on_output = _nobody
+
     def abort(self) -> bool:
         """Say that the client is gone. Return whether the application is between two visits to its thread."""
         with self._lock:
@@ -222,3 +226,7 @@ class Outbox:
         room, self._room = self._room, None
         if room is not None and not room.done():
             room.set_result(None)
+
+
+def _nobody() -> None:
+    pass

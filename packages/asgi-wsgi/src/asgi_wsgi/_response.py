@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ._errors import ClientDisconnected
 from ._file_wrapper import FileWrapper, regular_file, whole_path
-from ._outbox import BLOCK_OVERHEAD
+from ._outbox import MIN_BLOCK
 from ._response_start import parse_headers, parse_status
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Response:
         self._sent += len(data)
         sink = self._connected()
         if data or not self._merge:
-            sink.put(data, len(data) + BLOCK_OVERHEAD, written=self._written)
+            sink.put(data, max(len(data), MIN_BLOCK), written=self._written)
             sink.announce()
         return self._sent == length
 
@@ -145,7 +145,7 @@ class Response:
                     data = data[: length - self._sent]
                 self._sent += len(data)
                 if data or not self._merge:
-                    items.append((data, len(data) + BLOCK_OVERHEAD))
+                    items.append((data, max(len(data), MIN_BLOCK)))
                 if self._sent == length:
                     break
         if not self._is_short():
@@ -202,7 +202,7 @@ class Response:
         self._bodiless = self._bodiless_status()
         if self._merge or self._bodiless or not self._held_empty:
             return [(message, 0)]
-        return [(message, 0), *[(b"", BLOCK_OVERHEAD)] * self._held_empty]
+        return [(message, 0), *[(b"", MIN_BLOCK)] * self._held_empty]
 
     def finish(self) -> None:
         """Complete the response.

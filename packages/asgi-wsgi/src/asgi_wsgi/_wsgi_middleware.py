@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ._adapter import DEFAULT_RECEIVE_WINDOW, DEFAULT_SEND_WINDOW, Adapter, checked_application
+from ._environ import build_environ
 from ._options import Options
 from ._other_scopes import answer_other_scope, clear_scope_type
 from ._response import Response
@@ -96,7 +97,11 @@ class WSGIMiddleware:
             keep_underscore_headers=keep_underscore_headers,
         )
         self._adapter = Adapter(options)
-        self._environ = partial(self._adapter.environ, duplicate_header_limit=duplicate_header_limit)
+        self._environ = partial(
+            build_environ,
+            duplicate_header_limit=duplicate_header_limit,
+            keep_underscore_headers=keep_underscore_headers,
+        )
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Serve one request; acknowledge a lifespan; refuse a websocket."""

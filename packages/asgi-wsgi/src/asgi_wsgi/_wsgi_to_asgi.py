@@ -9,6 +9,7 @@ from asgi_sync import async_to_sync, sync_to_async
 
 from ._adapter import DEFAULT_RECEIVE_WINDOW, DEFAULT_SEND_WINDOW, Adapter, checked_application
 from ._application_run import ApplicationRun
+from ._environ import build_environ
 from ._errors import ClientDisconnected, RequestRefused
 from ._options import Options
 from ._other_scopes import answer_other_scope, clear_scope_type
@@ -197,7 +198,12 @@ class WsgiToAsgiInstance:
 
     def build_environ(self, scope: Any, body: Any) -> dict[str, Any]:
         """Build the environ of a request. A ValueError is answered with 400."""
-        return self._adapter.environ(scope, body, self.duplicate_header_limit)
+        return build_environ(
+            scope,
+            body,
+            duplicate_header_limit=self.duplicate_header_limit,
+            keep_underscore_headers=self._adapter.options.keep_underscore_headers,
+        )
 
     def start_response(
         self, status: str, response_headers: Sequence[Any], exc_info: ExcInfo | None = None
