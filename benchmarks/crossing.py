@@ -10,6 +10,7 @@ import contextvars
 import importlib
 import queue
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -134,12 +135,12 @@ def load_anyio() -> ModuleType:
 
 
 def loop_factories() -> dict[str, LoopFactory | None]:
-    """asyncio's loop, and uvloop's where it is installed."""
+    """asyncio's loop, and uvloop's where there is a wheel of it."""
     factories: dict[str, LoopFactory | None] = {"": None}
     try:
-        factories[", uvloop"] = importlib.import_module("uvloop").new_event_loop
-    except ImportError:
-        pass
+        factories[", uvloop"] = load_peer("uvloop").new_event_loop
+    except subprocess.CalledProcessError:
+        print("uvloop cannot be installed here: its rows are left out", file=sys.stderr)
     return factories
 
 

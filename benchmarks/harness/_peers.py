@@ -42,6 +42,7 @@ PEERS: dict[str, Peer] = {
     "starlette": Peer(("starlette==0.*",), ("starlette", "starlette.middleware.wsgi")),
     "uvicorn": Peer(("uvicorn==0.*",), ("uvicorn", "uvicorn.middleware.wsgi")),
     "hypercorn": Peer(("hypercorn==0.*",), ("hypercorn", "hypercorn.app_wrappers")),
+    "uvloop": Peer(("uvloop==0.*",), ("uvloop",), stays=True),
 }
 
 
@@ -65,6 +66,8 @@ def install_peer(name: str) -> Path:
     installer = (
         [uv, "pip", "install", "--python", sys.executable] if uv else [sys.executable, "-m", "pip", "install"]
     )
+    # Nothing is built: what has no wheel for an interpreter is nothing that its users install.
+    installer += ["--only-binary", ":all:"]
     subprocess.run([*installer, "--quiet", "--target", str(partial), *requirements], check=True)
     partial.rename(folder)
     return folder
