@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+from functools import partial
 
 import pytest
 from wsgi_driver import Client, Recorder, Signal, ask, hello, http_scope
 
 from asgi_local import Local
-from asgi_sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, sync_to_async
+from asgi_sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, record, sync_to_async
 from asgi_wsgi import WSGIMiddleware, WsgiToAsgi, WsgiToAsgiInstance
+
+
+class Application:
+    def __call__(self, environ, start_response):
+        return hello(environ, start_response)
+
 
 pytestmark = pytest.mark.asyncio
 colour = contextvars.ContextVar("colour", default="none")
@@ -235,6 +242,14 @@ async def test_what_a_local_holds_goes_there_and_comes_back(adapt_any):
     assert local.inside == "set"
     local.before = "seen"
     assert (await ask(application)).body == b"seen"
+
+
+@pytest.mark.parametrize("application", [hello, partial(hello), Application()])
+async def test_a_recording_names_the_application(application):
+    with record() as recording:
+        await ask(WsgiToAsgi(application))
+    named = Application if isinstance(application, Application) else hello
+    assert [crossing.name for crossing in recording.crossings] == [f"{named.__module__}.{named.__qualname__}"]
 
 
 async def test_send_and_receive_see_the_variables_of_the_request(adapt_any):

@@ -26,12 +26,13 @@ DEFAULT_RECEIVE_WINDOW = 1 << 18
 class Adapter:
     """Serves requests under one set of options. Built without a loop; used by any number of them."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, application: Callable[..., Any]) -> None:
         self.options = options
         self.threads: Threads = threads_for(
             thread_sensitive=options.thread_sensitive,
             executor=options.executor,
             workers=options.workers or DEFAULT_WORKERS,
+            application=application,
         )
         self._mailboxes = Mailboxes()
 

@@ -120,8 +120,16 @@ class FreeThreads:
             self._pool.end_idle_threads()
 
 
-def _advance(run: ApplicationRun) -> bool:
-    return run.advance()
+def _advance_for(application: Callable[..., Any]) -> Callable[[ApplicationRun], bool]:
+    def advance(run: ApplicationRun) -> bool:
+        return run.advance()
+
+    # Recordings and warnings of asgi_sync name what runs: for a reader that is the application.
+    while isinstance(application, partial):
+        application = application.func
+    named: Any = application if hasattr(application, "__qualname__") else type(application)
+    advance.__module__, advance.__qualname__ = named.__module__, named.__qualname__
+    return advance
 
 
 class SensitiveThread:
@@ -133,8 +141,8 @@ class SensitiveThread:
 
     are_borrowed = True
 
-    def __init__(self) -> None:
-        self._advance = sync_to_async(_advance, thread_sensitive=True)
+    def __init__(self, application: Callable[..., Any]) -> None:
+        self._advance = sync_to_async(_advance_for(application), thread_sensitive=True)
 
     def gates(self, loop: asyncio.AbstractEventLoop) -> MakeGate:
         return partial(SensitiveGate, loop)
@@ -174,10 +182,12 @@ def _closed(closing: asyncio.Future[bool]) -> None:
         log.error("closing a cancelled request failed", exc_info=closing.exception())
 
 
-def threads_for(*, thread_sensitive: bool, executor: Executor | None, workers: int) -> Threads:
+def threads_for(
+    *, thread_sensitive: bool, executor: Executor | None, workers: int, application: Callable[..., Any]
+) -> Threads:
     """Return the place that the options ask for. No thread is started by this."""
     if thread_sensitive:
-        return SensitiveThread()
+        return SensitiveThread(application)
     if executor is not None:
         return FreeThreads(executor, None)
     return FreeThreads(None, WorkerPool(workers))

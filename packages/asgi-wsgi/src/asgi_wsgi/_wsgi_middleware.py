@@ -96,7 +96,7 @@ class WSGIMiddleware:
             client_timeout=client_timeout,
             keep_underscore_headers=keep_underscore_headers,
         )
-        self._adapter = Adapter(options)
+        self._adapter = Adapter(options, app)
         self._environ = partial(
             build_environ,
             duplicate_header_limit=duplicate_header_limit,

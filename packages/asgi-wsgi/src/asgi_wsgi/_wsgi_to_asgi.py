@@ -87,7 +87,8 @@ class WsgiToAsgi:
                 receive_window=receive_window,
                 client_timeout=client_timeout,
                 keep_underscore_headers=keep_underscore_headers,
-            )
+            ),
+            wsgi_application,
         )
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -100,7 +101,8 @@ class WsgiToAsgi:
 
 @cache
 def _default_adapter() -> Adapter:
-    return WsgiToAsgi(cast("Any", object))._adapter  # for its defaults only; nothing calls that application
+    # For its defaults only: nothing calls that application.
+    return WsgiToAsgi(cast("Any", WsgiToAsgiInstance))._adapter
 
 
 class WsgiToAsgiInstance:
