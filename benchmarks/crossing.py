@@ -44,6 +44,14 @@ async def awork() -> None:
     """The async function that is called."""
 
 
+class Worker:
+    """Methods are wrapped anew for each call, as a rule."""
+
+    def work(self) -> None: ...
+
+    async def awork(self) -> None: ...
+
+
 class Bare:
     """A thread, a queue in, ``call_soon_threadsafe`` out; and a loop in another thread."""
 
@@ -279,10 +287,16 @@ def run(bench: Bench) -> None:
             "bare": statement("run(awork)", {"run": bare.run, "awork": awork}),
         },
     )
-    for wrap, function in (("sync_to_async", work), ("async_to_sync", awork)):
+    worker = Worker()
+    for title, wrap, function in (
+        ("making a wrapper: sync_to_async", "sync_to_async", work),
+        ("making a wrapper: async_to_sync", "async_to_sync", awork),
+        ("making a wrapper of a method: sync_to_async", "sync_to_async", worker.work),
+        ("making a wrapper of a method: async_to_sync", "async_to_sync", worker.awork),
+    ):
         subjects = {
             name: statement("wrap(function)", {"wrap": getattr(bridge, wrap), "function": function})
             for name, bridge in bridges.items()
         }
-        bench.compare(f"making a wrapper: {wrap}", subjects)
+        bench.compare(title, subjects)
     observed(bench)

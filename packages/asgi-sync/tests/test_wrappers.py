@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import copy
 import functools
 import inspect
 import threading
@@ -58,6 +59,42 @@ def test_the_annotations_of_a_wrapper_are_those_of_its_function() -> None:
         assert inspect.get_annotations(wrapper) == hints
     for wrapper in (sync_to_async(len), sync_to_async(functools.partial(plain_function, 1))):
         assert inspect.get_annotations(wrapper) == {}
+
+
+class Named:
+    def work(self) -> None:
+        """Work."""
+
+    async def awork(self) -> None:
+        """Work as well."""
+
+
+@pytest.mark.parametrize(
+    "named", [plain_function, Named().work, functools.wraps(plain_function)(lambda: None), len]
+)
+def test_decorators_find_on_a_wrapper_what_they_find_on_its_function(named: Any) -> None:
+    """Also where it is looked up only then: of a method, and of what has no attributes of its own."""
+    wrapper: Any = sync_to_async(named)
+    for name in ("__module__", "__name__", "__qualname__", "__doc__", "__self__"):
+        assert getattr(wrapper, name, None) == getattr(named, name, None)
+    decorated: Any = functools.wraps(wrapper)(lambda: None)
+    assert (decorated.__qualname__, decorated.__wrapped__) == (named.__qualname__, wrapper)
+
+
+def test_a_wrapper_can_be_renamed_and_copied() -> None:
+    wrapper: Any = async_to_sync(Named().awork)
+    wrapper.__name__ = "renamed"
+    twin = copy.copy(wrapper)
+    assert (twin.__name__, twin.__qualname__, twin.__doc__) == ("renamed", "Named.awork", "Work as well.")
+
+
+def test_what_a_wrapper_has_not_is_an_attribute_error() -> None:
+    wrapper: Any = sync_to_async(plain_function)
+    with pytest.raises(AttributeError, match="'SyncToAsync' object has no attribute 'nonsense'"):
+        wrapper.nonsense  # noqa: B018 - it is the look that raises
+    with pytest.raises(AttributeError, match="__self__"):
+        wrapper.__self__  # noqa: B018
+    assert not hasattr(type(wrapper).__new__(type(wrapper)), "__name__")  # nothing is wrapped yet
 
 
 def test_the_signature_of_a_bound_method_leaves_self_out() -> None:

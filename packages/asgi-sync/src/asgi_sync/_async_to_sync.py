@@ -18,7 +18,7 @@ from ._listeners import Observed, listeners
 from ._marks import calls_coroutine
 from ._scopes import AsyncSingleThreadContext, async_single_thread_context, executors
 from ._waiting import run_and_wait
-from ._wrapping import adopt_metadata, bind, callers_stacklevel, function_of, hide_annotations
+from ._wrapping import Wrapper, adopt_metadata, bind, callers_stacklevel, function_of, hide_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -33,7 +33,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class AsyncToSync(Generic[P, R]):
+@hide_annotations
+class AsyncToSync(Wrapper, Generic[P, R]):
     """An async callable as a sync function: what `async_to_sync` returns, with the same arguments.
 
     The hooks and class attributes are asgiref's. Each call looks at them: a subclass or a patch may override
@@ -48,6 +49,8 @@ class AsyncToSync(Generic[P, R]):
     async_single_thread_context: ClassVar[ContextVar[AsyncSingleThreadContext | None]] = (
         async_single_thread_context
     )
+
+    _host: Host | None = None
 
     def __init__(
         self,
@@ -71,8 +74,8 @@ class AsyncToSync(Generic[P, R]):
         adopt_metadata(self, awaitable)
         self.awaitable = called
         self.force_new_loop = force_new_loop
-        self._host: Host | None = host
-        self._descriptor = awaitable
+        if host is not None:
+            self._host = host
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function in an event loop and wait until it has ended.
@@ -122,7 +125,7 @@ class AsyncToSync(Generic[P, R]):
             del exc_info, drive, frame
 
     def __get__(self, instance: Any, owner: type | None = None) -> Callable[..., R]:
-        return bind(self, self._descriptor, instance, owner)  # type: ignore[no-any-return]  # a partial of __call__
+        return bind(self, self.__wrapped__, instance, owner)  # type: ignore[no-any-return]  # a partial of __call__
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {describe(self.awaitable)}>"
@@ -158,7 +161,6 @@ class AsyncToSync(Generic[P, R]):
             context[0] = copy_context()
 
 
-hide_annotations(AsyncToSync)
 _MAIN_WRAP = vars(AsyncToSync)["main_wrap"]
 _CALL = vars(AsyncToSync)["__call__"]
 

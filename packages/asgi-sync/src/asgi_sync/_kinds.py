@@ -7,7 +7,7 @@ import enum
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Generator
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any, cast
 
 from ._wrapping import function_of
@@ -21,6 +21,9 @@ class Kind(enum.Enum):
     ASYNC_GENERATOR = enum.auto()
     CONTEXT_MANAGER = enum.auto()
     ASYNC_CONTEXT_MANAGER = enum.auto()
+
+
+_ANY_GENERATOR = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 
 
 def _nothing() -> Any: ...
@@ -43,16 +46,16 @@ def is_async_generator(iterator: Any) -> bool:
 
 def kind_of(func: Any) -> Kind:
     """Tell by the function itself, under partials, methods and `__call__`; decorators may hide it."""
+    if type(func) is MethodType:
+        func = func.__func__
     if type(func) is not FunctionType:
         func = _function_under(func)
     code = getattr(func, "__code__", None)
     if code is None:
         return Kind.PLAIN
     flags = code.co_flags
-    if flags & inspect.CO_GENERATOR:
-        return Kind.GENERATOR
-    if flags & inspect.CO_ASYNC_GENERATOR:
-        return Kind.ASYNC_GENERATOR
+    if flags & _ANY_GENERATOR:
+        return Kind.GENERATOR if flags & inspect.CO_GENERATOR else Kind.ASYNC_GENERATOR
     if code is _CONTEXT_MANAGER:
         return Kind.CONTEXT_MANAGER
     if code is _ASYNC_CONTEXT_MANAGER:

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import sys
 from collections.abc import Callable
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,6 +27,11 @@ else:
         return func
 
 
+def _unmarked() -> None: ...
+
+
+#: The attributes that `markcoroutinefunction` sets.
+MARK: dict[str, object] = dict(vars(markcoroutinefunction(_unmarked)))
 _MARKS = ("_is_coroutine_marker", "_is_coroutine_mark", "_is_coroutine")
 
 
@@ -38,8 +43,13 @@ def unmark(wrapper: object) -> None:
 
 def calls_coroutine(func: Any) -> bool:
     """Whether calling `func` gives a coroutine, as far as that can be told."""
-    if type(func) is FunctionType and not func.__dict__:
-        return bool(func.__code__.co_flags & inspect.CO_COROUTINE)  # nothing else could tell
+    if type(func) is MethodType:
+        func = func.__func__
+    if type(func) is FunctionType:
+        if func.__code__.co_flags & inspect.CO_COROUTINE:
+            return True
+        if not func.__dict__:
+            return False  # nothing else could tell
     if iscoroutinefunction(func):
         return True
     # To call a class makes an instance, whatever calling that instance would do.

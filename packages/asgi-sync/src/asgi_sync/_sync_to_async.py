@@ -19,7 +19,7 @@ from ._frame import loop_thread_executors
 from ._home import Home
 from ._lending import lend_later
 from ._listeners import Observed, listeners
-from ._marks import calls_coroutine, markcoroutinefunction
+from ._marks import MARK, calls_coroutine
 from ._route import Reason, choose
 from ._scopes import (
     ThreadSensitiveContext,
@@ -32,7 +32,7 @@ from ._shared_context import SharedContext
 from ._state import public_thread, thread
 from ._thread_pools import can_enter, default_executor, enter
 from ._worker import SensitiveExecutor, own_home
-from ._wrapping import adopt_metadata, bind, function_of, hide_annotations
+from ._wrapping import Wrapper, adopt_metadata, bind, function_of, hide_annotations
 
 if TYPE_CHECKING:
     import threading
@@ -46,7 +46,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class SyncToAsync(Generic[P, R]):
+@hide_annotations
+class SyncToAsync(Wrapper, Generic[P, R]):
     """A sync callable as a coroutine function: what `sync_to_async` returns, with the same arguments.
 
     The hooks and class attributes are asgiref's. Each call looks at them: a subclass or a patch may override
@@ -88,11 +89,10 @@ class SyncToAsync(Generic[P, R]):
         adopt_metadata(self, func)
         self.func = called
         self.context = context
-        self._descriptor = func
         self._thread_sensitive = thread_sensitive
         self._executor = executor
         self._abandon_on_cancel = abandon_on_cancel
-        markcoroutinefunction(self)
+        vars(self).update(MARK)
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function on a thread.
@@ -221,7 +221,7 @@ class SyncToAsync(Generic[P, R]):
             home = place
 
     def __get__(self, instance: Any, owner: type | None = None) -> Callable[..., Coroutine[Any, Any, R]]:
-        return bind(self, self._descriptor, instance, owner)  # type: ignore[no-any-return]  # a partial of __call__
+        return bind(self, self.__wrapped__, instance, owner)  # type: ignore[no-any-return]  # a partial of __call__
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {describe(self.func)}>"
@@ -250,6 +250,5 @@ class SyncToAsync(Generic[P, R]):
             raise RuntimeError(f"{func!r} raised StopIteration") from stop
 
 
-hide_annotations(SyncToAsync)
 _THREAD_HANDLER = vars(SyncToAsync)["thread_handler"]
 _CALL = vars(SyncToAsync)["__call__"]

@@ -3,22 +3,53 @@
 from __future__ import annotations
 
 import functools
-import operator
 import sys
-from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._marks import unmark
 
 if TYPE_CHECKING:
     from typing import Self
 
+K = TypeVar("K", bound=type)
+
 _PACKAGE = __name__.rpartition(".")[0]
 
 
-#: The attributes that a wrapper takes over, which every function has.
-_NAMES = functools.WRAPPER_ASSIGNMENTS
-_get_metadata = operator.attrgetter(*_NAMES)
+#: What a wrapper looks up on the callable when somebody asks for it. The others of functools.WRAPPER_ASSIGNMENTS are
+#: found on the wrapper's class, so each wrapper needs its own.
+_ON_DEMAND = frozenset(
+    ["__name__", "__qualname__", "__annotations__", "__annotate__", "__type_params__", "__self__"]
+)
+
+
+def hide_annotations(kind: K) -> K:
+    """Remove the annotations of a wrapper's class, which stand in for those of what is wrapped.
+
+    From 3.14 on `functools.update_wrapper` copies `__annotate__` alone; an attribute `__annotations__` that is found in
+    the class is asked first, by `typing.get_type_hints` and `functools.singledispatch`.
+    """
+    del kind.__annotations__
+    return kind
+
+
+@hide_annotations
+class Wrapper:
+    """Looks like the callable that it wraps.
+
+    Wrappers are often made anew for each call, and hardly anybody looks at them: so most is not copied.
+    """
+
+    __wrapped__: Any
+
+    if not TYPE_CHECKING:  # for whom every attribute would be there
+
+        def __getattr__(self, name: str) -> Any:
+            if name in _ON_DEMAND and "__wrapped__" in self.__dict__:
+                return getattr(self.__wrapped__, name)
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self
+            )
 
 
 def adopt_metadata(wrapper: Any, wrapped: Any) -> None:
@@ -27,9 +58,9 @@ def adopt_metadata(wrapper: Any, wrapped: Any) -> None:
     To be called before the wrapper sets attributes of its own, which a callable may happen to have too.
     """
     attributes: dict[str, Any] = wrapper.__dict__
-    if type(wrapped) is FunctionType and not wrapped.__dict__:
-        # What update_wrapper does, at a fifth of its price: wrappers are often made anew for each call.
-        attributes.update(zip(_NAMES, _get_metadata(wrapped), strict=True))
+    if not getattr(wrapped, "__dict__", None):
+        attributes["__module__"] = getattr(wrapped, "__module__", None)
+        attributes["__doc__"] = wrapped.__doc__
         attributes["__wrapped__"] = wrapped
         return
     functools.update_wrapper(wrapper, wrapped)
@@ -41,27 +72,17 @@ def adopt_metadata(wrapper: Any, wrapped: Any) -> None:
         wrapper.__self__ = instance
 
 
-def hide_annotations(kind: type) -> None:
-    """Remove the annotations of a wrapper's class, which stand in for those of what is wrapped.
-
-    From 3.14 on `functools.update_wrapper` copies `__annotate__` alone; an attribute `__annotations__` that is found in
-    the class is asked first, by `typing.get_type_hints` and `functools.singledispatch`.
-    """
-    del kind.__annotations__
-
-
-class BoundWrapper(functools.partial[Any]):
+@hide_annotations
+class BoundWrapper(Wrapper, functools.partial[Any]):
     """A wrapper as a method. Like a bound method it is equal to, and has the hash of, another of the same instance."""
 
     if TYPE_CHECKING:
         __self__: Any
-        __wrapped__: Any
         __name__: str
 
     def __new__(cls, wrapper: Any, instance: Any, owner: type | None) -> Self:
         self = super().__new__(cls, wrapper.__call__, instance)
-        whole: Any = self  # a wrapper gets what its function has, besides what a partial has
-        functools.update_wrapper(whole, wrapper.__wrapped__)
+        adopt_metadata(self, wrapper.__wrapped__)
         self.__self__ = instance
         # For inspect.signature, which follows it: without the instance, as a bound method has it.
         get = getattr(wrapper.__wrapped__.__class__, "__get__", None)
