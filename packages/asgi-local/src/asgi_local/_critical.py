@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from asyncio import _get_running_loop as running_loop
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
 from ._base import RESERVED, Local, check_name, kinds, missing
 from ._lane import Lanes
 from ._stand_in import answer_for
-from ._state import Cells, State
+from ._state import ONLY_MINE, Cells, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,18 +41,18 @@ _cells = Cells()
 
 
 class _OfTasks:
-    """What the tasks of one thread hold; goes with the thread or with the Local, whichever ends first."""
+    """What the tasks of one thread hold; goes with the thread or with the Local, whichever ends first.
 
-    __slots__ = ("cell", "get")
+    A context holds a State as its bound ``__getitem__``, a new one for each set. Contexts are copied without
+    any notice to us, but a copy holds the same: as long as that is in no other context, the State may be changed.
+    """
+
+    __slots__ = ("cell", "get", "put")
 
     def __init__(self) -> None:
         self.cell = _cells.borrow()
         self.get = self.cell.var.get
-
-    def put(self, held: State) -> None:
-        """Make *held* what the present task holds."""
-        self.cell.track(held)
-        self.cell.var.set(held)
+        self.put = self.cell.var.set
 
     def __del__(self) -> None:
         self.cell.empty()
@@ -72,8 +73,8 @@ class _ThreadStore:
 
 
 def _build() -> tuple[_ThreadStore, dict[str, Any]]:
-    # Of a thread: held, what its sync code set; tasks, an _OfTasks, and in_task, its get. Not a subclass: that
-    # would take a third longer to read.
+    # Of a thread: held, what its sync code set, and read, its __getitem__; tasks, an _OfTasks, and in_task, its get.
+    # Not a subclass: that would take a third longer to read.
     mine = threading.local()
 
     def renew() -> None:
@@ -85,28 +86,37 @@ def _build() -> tuple[_ThreadStore, dict[str, Any]]:
         made.__missing__ = look_further
         return made
 
-    def here() -> State:
+    def reader() -> Any:
         try:
-            held: State = mine.held if running_loop() is None else mine.in_task(nothing)
+            return mine.read if running_loop() is None else mine.in_task(read_nothing)
         except AttributeError:  # nothing was set on this thread
-            return nothing
-        return held
+            return read_nothing
 
     def get_attribute(_: Local, name: str) -> Any:
-        # As in here(): a call would cost a third of it all.
+        # As in reader(): a call would cost a third of it all.
         try:
-            held = mine.held if running_loop() is None else mine.in_task(nothing)
+            read = mine.read if running_loop() is None else mine.in_task(read_nothing)
         except AttributeError:
-            held = nothing
-        return held[name]
+            read = read_nothing
+        return read(name)
 
-    def put_in_task(held: State) -> None:
+    def held_by_task(read: Any) -> State:
+        """Return a State that the present task may change: the one of *read*, or a copy of it."""
         try:
             tasks = mine.tasks
         except AttributeError:
             tasks = mine.tasks = _OfTasks()
             mine.in_task = tasks.get
-        tasks.put(held)
+        held: State = read.__self__
+        # One that is empty may be left from a Local that has gone, and look further in another lane.
+        if held:
+            tasks.put(held.__getitem__)
+            if getrefcount(read) == ONLY_MINE:
+                return held
+        held = state(held)
+        tasks.cell.track(held)
+        tasks.put(held.__getitem__)
+        return held
 
     def set_attribute(self: Local, name: str, value: Any) -> None:
         if name in RESERVED:
@@ -116,25 +126,19 @@ def _build() -> tuple[_ThreadStore, dict[str, Any]]:
                 held = mine.held
             except AttributeError:
                 held = mine.held = state()
+                mine.read = held.__getitem__
             held[name] = value
         else:
-            held = state(here())
-            held[name] = value
-            put_in_task(held)
+            held_by_task(reader())[name] = value
 
     def delete_attribute(self: Local, name: str) -> None:
-        held = here()
-        if name not in held:
+        read = reader()
+        if name not in read.__self__:
             missing(self, name)
-        if running_loop() is None:
-            del held[name]
-        else:
-            held = state(held)
-            del held[name]
-            put_in_task(held)
+        del (read.__self__ if running_loop() is None else held_by_task(read))[name]
 
     def values(_: Local) -> dict[str, Any]:
-        return dict(here())
+        return dict(reader().__self__)
 
     methods = {
         "__getattribute__": get_attribute,
@@ -143,7 +147,7 @@ def _build() -> tuple[_ThreadStore, dict[str, Any]]:
         "__asgi_local_values__": values,
     }
     look_further = answer_for(methods)
-    nothing = state()
+    read_nothing = state().__getitem__
     return _ThreadStore(renew), methods
 
 
