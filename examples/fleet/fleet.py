@@ -166,6 +166,13 @@ async def connected(url: str) -> Any:
             return client
 
 
+async def registered(client: Any, workers: list[Worker]) -> None:
+    """Wait until these workers are there: before that, SIGTERM would end them without a word."""
+    for worker in workers:
+        while await client.zscore(LAYOUT.workers, worker.name) is None:  # noqa: ASYNC110  # they are other processes
+            await asyncio.sleep(0.05)
+
+
 async def run_fleet(url: str, messages: int, scopes: int, seconds: float, lease: float) -> dict[str, Any]:
     """Run it all; returns the figures."""
     client = await connected(url)
@@ -178,8 +185,7 @@ async def run_fleet(url: str, messages: int, scopes: int, seconds: float, lease:
     try:
         answers = Answers(client)
         async with asyncio.timeout(seconds):
-            while await client.zcard(LAYOUT.workers) < 3:  # noqa: ASYNC110  # they are other processes
-                await asyncio.sleep(0.05)
+            await registered(client, workers)
         tell("three workers are there")
         later = messages * 3 // 4  # the rest is for the fleet with the new worker
         producing = asyncio.create_task(produce(client, 0, later, scopes))
@@ -191,13 +197,16 @@ async def run_fleet(url: str, messages: int, scopes: int, seconds: float, lease:
         await wait_for(answers, messages // 2, seconds)
         added = Worker(url, 4, lease)
         workers.append(added)
-        tell(f"{added.name} is added")
         await producing
+        async with asyncio.timeout(seconds):
+            await registered(client, [added])
+        tell(f"{added.name} is added")
         # One at a time until it has taken its share of the partitions, which nobody else can see.
         while later < messages and added.name not in answers.by_worker:
             await produce(client, later, later + 1, scopes)
             later += 1
             await answers.read()
+            await asyncio.sleep(0.02)  # the others are faster than it can start
         tell(f"{added.name} serves; the rest is sent")
         await produce(client, later, messages, scopes)
         await wait_for(answers, messages, seconds)
