@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 # Bytes. Most responses never wait for their client, and a hundred clients that do not read cost 100 MiB.
 DEFAULT_SEND_WINDOW = 1 << 20
-# Uploads come no faster than the network brings them.
-DEFAULT_RECEIVE_WINDOW = 1 << 18
+# Filled only by a client that is faster than the application.
+DEFAULT_RECEIVE_WINDOW = 1 << 20
 
 
 class Adapter:

@@ -44,7 +44,7 @@ class WSGIMiddleware:
         fill_content_length: Whether to add a Content-Length to bodies that are returned as a list or tuple.
         max_body_size: Request bodies of more bytes are answered with 413. None: no limit.
         send_window: Bytes that the application may be ahead of its client, 1048576 by default.
-        receive_window: Bytes of the request body that are received ahead of the application, 262144 by
+        receive_window: Bytes of the request body that are received ahead of the application, 1048576 by
             default.
         client_timeout: Seconds after which a client that has stopped reading is given up, and one that has
             stopped sending its body is answered with 408; 120 by default. None: wait for as long as the
