@@ -53,10 +53,15 @@ def cache_folder() -> Path:
     return root / "peers" / f"{sys.implementation.cache_tag}{getattr(sys, 'abiflags', '')}"
 
 
+def peer_folder(name: str) -> Path:
+    """Return the folder that has *name* in it, once it is installed."""
+    return cache_folder() / "-".join(PEERS[name].requirements).replace("*", "x").replace("==", "-")
+
+
 def install_peer(name: str) -> Path:
     """Return the folder that has *name* in it; installs it if it is not there yet, downloads only then."""
     requirements = PEERS[name].requirements
-    folder = cache_folder() / "-".join(requirements).replace("*", "x").replace("==", "-")
+    folder = peer_folder(name)
     if folder.is_dir():
         return folder
     # Installed beside and renamed: an interrupted installation leaves nothing that looks complete.

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ._peers import PEERS, cache_folder, installed_version
+from ._peers import PEERS, installed_version, peer_folder
 
 
 def environment() -> dict[str, Any]:
@@ -22,12 +22,8 @@ def environment() -> dict[str, Any]:
         "thread_inherit_context": bool(getattr(sys.flags, "thread_inherit_context", False)),
         "machine": f"{os.cpu_count()} cores, {'virtual machine' if _is_virtual() else 'physical machine'}, "
         f"{platform.system()} {platform.machine()}",
-        "peers": {name: installed_version(name) for name in PEERS if _is_installed(name)},
+        "peers": {name: installed_version(name) for name in PEERS if peer_folder(name).is_dir()},
     }
-
-
-def _is_installed(name: str) -> bool:
-    return any(cache_folder().glob(f"{PEERS[name].requirements[0].partition('=')[0]}-*"))
 
 
 def _is_virtual() -> bool:
