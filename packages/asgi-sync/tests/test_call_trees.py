@@ -35,6 +35,9 @@ SETTINGS = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
 )
 
+#: Seconds for all trees of one test. Each tree has its own limit, far below that.
+patient = pytest.mark.timeout(5400 if STRESS else 120)
+
 variable: contextvars.ContextVar[Any] = contextvars.ContextVar("variable", default=None)
 local = Local()
 
@@ -682,6 +685,7 @@ def loops_agree(predicted: dict[str, str], seen: dict[str, asyncio.AbstractEvent
 
 @given(programs())
 @SETTINGS
+@patient
 def test_a_call_tree_does_what_the_model_predicts(
     in_thread: Callable[..., Any], program: tuple[Root, Body]
 ) -> None:
@@ -716,6 +720,7 @@ PARKS_AFTER_ITS_LOOP_ENDS: Body = (
 @example(program=("async", PARKS_AFTER_ITS_LOOP_ENDS), moment=19)
 @example(program=("async", PARKS_AFTER_ITS_LOOP_ENDS), moment=56)
 @SETTINGS
+@patient
 def test_a_call_tree_that_is_cancelled_at_any_moment_ends_and_leaves_no_trace(
     in_thread: Callable[..., Any], program: tuple[Root, Body], moment: int
 ) -> None:
