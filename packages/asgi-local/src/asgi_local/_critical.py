@@ -132,10 +132,9 @@ def _build() -> tuple[_ThreadStore, dict[str, Any]]:
             held_by_task(reader())[name] = value
 
     def delete_attribute(self: Local, name: str) -> None:
-        read = reader()
-        if name not in read.__self__:
+        if name not in reader().__self__:
             missing(self, name)
-        del (read.__self__ if running_loop() is None else held_by_task(read))[name]
+        del (mine.held if running_loop() is None else held_by_task(reader()))[name]
 
     def values(_: Local) -> dict[str, Any]:
         return dict(reader().__self__)
