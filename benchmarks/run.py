@@ -155,6 +155,8 @@ def settings(command: str, script: str, quick: bool) -> list[str]:
         return QUICK
     if script == "wsgi_http":
         return ["--rounds", "3"]
+    if script == "wsgi":  # in less time adapters hardly get beyond their first requests, 32 at a time
+        return [*WHOLE[:2], "--seconds", "0.05"]
     return [*WHOLE, *OF_OTHERS] if PYTHONS.get(command) == BASES else WHOLE
 
 
