@@ -206,7 +206,7 @@ async def run_fleet(url: str, messages: int, scopes: int, seconds: float, lease:
             await produce(client, later, later + 1, scopes)
             later += 1
             await answers.read()
-            await asyncio.sleep(0.02)  # the others are faster than it can start
+            await asyncio.sleep(0.02)  # other processes hand over by their leases, in their own time
         tell(f"{added.name} serves; the rest is sent")
         await produce(client, later, messages, scopes)
         await wait_for(answers, messages, seconds)

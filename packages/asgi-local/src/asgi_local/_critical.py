@@ -105,8 +105,9 @@ def _build() -> tuple[_ThreadStore, dict[str, Any]]:
         try:
             tasks = mine.tasks
         except AttributeError:
-            tasks = mine.tasks = _OfTasks()
+            tasks = _OfTasks()
             mine.in_task = tasks.get
+            mine.tasks = tasks  # last: Ctrl-C in between must not leave the one without the other
         held: State = read.__self__
         # One that is empty may be left from a Local that has gone, and look further in another lane.
         if held:
@@ -125,8 +126,9 @@ def _build() -> tuple[_ThreadStore, dict[str, Any]]:
             try:
                 held = mine.held
             except AttributeError:
-                held = mine.held = state()
+                held = state()
                 mine.read = held.__getitem__
+                mine.held = held  # last, as tasks
             held[name] = value
         else:
             held_by_task(reader())[name] = value

@@ -128,9 +128,7 @@ class CarriedContext:
     __slots__ = ("_baseline", "_context")
 
     def __init__(self) -> None:
-        if not TRAVELS.get():
-            depart()
-        self._context = copy_context()
+        self._context = carried_copy()
         self._baseline: Context = self._context.copy()
 
     def run(self, func: Callable[..., R], *args: Any) -> R:

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from ._thread_lane import ThreadLane
 
 
-def check_size(max_buffer_size: int) -> None:
-    if type(max_buffer_size) is not int:
+def check_size(max_buffer_size: object) -> None:
+    # The exact type first: each wrapper that is made asks this.
+    if type(max_buffer_size) is not int and (
+        not isinstance(max_buffer_size, int) or isinstance(max_buffer_size, bool)
+    ):
         raise TypeError(f"max_buffer_size must be a number of items, not {max_buffer_size!r}")
     if max_buffer_size < 0:
         raise ValueError(f"max_buffer_size must be 0 or more, not {max_buffer_size}")

@@ -116,6 +116,8 @@ class Exchange:
             response.disconnect()
             outbox.disconnect()
             self._body = None
+            if self._watch_timer is not None:
+                self._watch_timer.cancel()
             if self._sender is not None or self._receiver is not None:
                 await self._end_tasks()
         self._raise_failure(run)
@@ -272,8 +274,6 @@ class Exchange:
             self._body.disconnect()
 
     async def _end_tasks(self) -> None:
-        if self._watch_timer is not None:
-            self._watch_timer.cancel()
         tasks = [task for task in (self._sender, self._receiver) if task is not None and not task.done()]
         for task in tasks:
             task.cancel()
