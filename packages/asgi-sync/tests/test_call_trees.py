@@ -722,7 +722,8 @@ PARKS_AFTER_ITS_LOOP_ENDS: Body = (
 PARKS_AFTER_ITS_WAIT: Body = (
     ToAsync((SetLocal(3),), False),
     ToAsync(
-        (Cancel((WaitFor((ToSync((ToAsync((Read(),), False),), True, False), Read())), Read(), Park())),), False
+        (Cancel((WaitFor((ToSync((ToAsync((Read(),), False),), True, False), Read())), Read(), Park())),),
+        False,
     ),
 )
 

@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -119,6 +120,36 @@ def test_an_exception_in_a_context_keeps_nothing_alive(in_thread: InThread) -> N
     async def run() -> bool:
         await asyncio.create_task(main())
         return await asyncio.to_thread(gone, *references)
+
+    assert in_thread(run())
+    assert len(references) == 3
+
+
+def test_an_exception_keeps_nothing_of_the_call_that_ended_before_it(in_thread: InThread) -> None:
+    """Its traceback leads to the frames in which the loop heard of the call's end: neither callable nor context."""
+    variable: ContextVar[Thing] = ContextVar("variable")
+    references: list[weakref.ref[Any]] = []
+
+    class Function(Thing):
+        def __call__(self) -> None: ...
+
+    async def main() -> None:
+        function, value = Function(), Thing()
+        references.extend([weakref.ref(function), weakref.ref(value)])
+        variable.set(value)
+        call = sync_to_async(function)
+        del function, value
+        await call()
+        del call
+        raise Failure
+
+    async def run() -> bool:
+        task = asyncio.create_task(main())
+        await asyncio.wait([task])
+        error = task.exception()
+        references.append(weakref.ref(task))
+        del task
+        return isinstance(error, Failure) and await asyncio.to_thread(gone, *references)
 
     assert in_thread(run())
     assert len(references) == 3

@@ -13,6 +13,7 @@ from asgi_local.lowlevel import CONTEXT_IS_INHERITED
 from ._context import arrived
 from ._frame import Frame, waiting_frame
 from ._inbox import inbox_of
+from ._resume import resume
 from ._state import process
 
 if TYPE_CHECKING:
@@ -139,8 +140,10 @@ class Call:
     def settle(self) -> None:
         """The thread has done its part."""
         self.settled = True
-        if not self.future.done():
-            self.future.set_result(None)
+        loop, future = self.loop, self.future
+        if not future.done():
+            del self  # see there: the call has what it is to run
+            resume(loop, future)
         elif self.abandoned and self.error is not None and not isinstance(self.error, asyncio.CancelledError):
             self.loop.call_exception_handler(
                 {

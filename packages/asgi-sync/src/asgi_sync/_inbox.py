@@ -74,11 +74,13 @@ class Inbox:
         self._woken = False
         jobs = self._jobs
         try:
-            while jobs:
+            # Those that are there now: what they set off may bring more, and the loop has others to serve. Whoever
+            # posts one of those wakes the loop again.
+            for _ in range(len(jobs)):
                 jobs.popleft()()
-        finally:
-            if jobs:  # Ctrl-C in the midst
-                asyncio.get_running_loop().call_soon(self._do_all)
+        except BaseException:  # Ctrl-C in the midst, or a task that ends the program
+            asyncio.get_running_loop().call_soon(self._do_all)
+            raise
 
     def _arm(self) -> None:
         loop = asyncio.get_running_loop()

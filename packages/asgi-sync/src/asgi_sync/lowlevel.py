@@ -9,6 +9,7 @@ from __future__ import annotations
 from . import _stall
 from ._context import CarriedContext, arrived, carried_copy
 from ._inbox import Inbox, inbox_of
+from ._resume import resume
 from ._worker import pool
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "arrived",
     "carried_copy",
     "inbox_of",
+    "resume",
     "set_stall_limit",
     "set_worker_idle_time",
 ]

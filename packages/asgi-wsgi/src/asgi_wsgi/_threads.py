@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asgi_sync import SyncToAsync, sync_to_async
-from asgi_sync.lowlevel import CarriedContext
+from asgi_sync.lowlevel import CarriedContext, resume
 
 from ._error_log import log
 from ._errors import LoopGone
@@ -67,7 +67,7 @@ class FreeThreads:
 
         def tell() -> None:
             if not ended.done():
-                ended.set_result(None)
+                resume(loop, ended)
 
         def job() -> Callable[[], None]:
             context.run(self._run_through, run, outbox, loop)
