@@ -96,12 +96,11 @@ class AsyncToSync(Wrapper, Generic[P, R]):
             from ._observe import observed_async_to_sync  # which stands on this module
 
             return observed_async_to_sync(self, args, kwargs)  # type: ignore[no-any-return]  # R, by P
-        exc_info = sys.exc_info()
         current = getattr(executors, "current", None)
         # Looked up at each call: whoever replaces the hook must be asked.
         kind: Any = type(self)
         is_plain = kind.main_wrap is _MAIN_WRAP and "main_wrap" not in vars(self)
-        drive: Any = Drive(self.awaitable, exc_info[1], args, kwargs) if is_plain else ClassicDrive()
+        drive: Any = Drive(self.awaitable, sys.exception(), args, kwargs) if is_plain else ClassicDrive()
         frame = Frame(current, drive, self.force_new_loop)
         if self._host is not None:
             frame.host = self._host
@@ -110,7 +109,7 @@ class AsyncToSync(Wrapper, Generic[P, R]):
             context.run(_enter, frame)
             frame.baseline = context.copy()
             if not is_plain:
-                drive.prepare(self, exc_info, context, args, kwargs)
+                drive.prepare(self, sys.exc_info(), context, args, kwargs)
             run_and_wait(frame)
             if (
                 write_back(frame.context, frame.baseline)
@@ -122,7 +121,7 @@ class AsyncToSync(Wrapper, Generic[P, R]):
             frame.release()
             drive.close()
             # The traceback of what is raised holds this frame: no cycle may hold the exception.
-            del exc_info, drive, frame
+            del drive, frame
 
     def __get__(self, instance: Any, owner: type | None = None) -> Callable[..., R]:
         return bind(self, self.__wrapped__, instance, owner)  # type: ignore[no-any-return]  # a partial of __call__

@@ -16,24 +16,34 @@ if TYPE_CHECKING:
     import threading
 
 
-def is_clean(loop: Any) -> bool:
-    """Whether nothing that a call could leave in a loop is there. A loop that cannot be looked into never is clean."""
-    if not _can_look_into(loop):
-        return False
+def attributes(loop: Any) -> dict[str, Any]:
+    """What is the same in a clean loop whenever it runs: executors, handlers, flags, nothing that others hung on it."""
+    return dict(getattr(loop, "__dict__", {}))
+
+
+def is_clean(loop: Any, before: dict[str, Any]) -> bool:
+    """Whether nothing that a call could leave in a loop is there. A loop that cannot be looked into never is clean.
+
+    Args:
+        before: Its attributes before the call.
+    """
     return (
-        not has_callbacks(loop)
+        _can_look_into(loop)
+        and (vars(loop) == before or _differs_by_timers(loop, before))
+        and not has_callbacks(loop)
         and len(loop._selector.get_map()) == 1 + inbox_of(loop).is_armed  # and the loop's own self-pipe
         and not loop._asyncgens
-        and loop._default_executor is None
-        and loop._exception_handler is None
-        and loop._task_factory is None
-        and loop.slow_callback_duration == 0.1
-        and not loop._asyncgens_shutdown_called
-        and not loop._executor_shutdown_called
+        and loop._default_executor is None  # a new loop would have a new one
         and not (loop._scheduled and _has_timers(loop))
         and not _watches_subprocess(loop)
         and not _has_tasks(loop)
     )
+
+
+def _differs_by_timers(loop: Any, before: dict[str, Any]) -> bool:
+    """Whether nothing differs but how many of the timers are cancelled."""
+    now: dict[str, Any] = vars(loop)
+    return now == {**before, "_timer_cancelled_count": loop._timer_cancelled_count}
 
 
 def _has_timers(loop: Any) -> bool:

@@ -47,14 +47,14 @@ class CurrentThreadExecutor(Executor):
     True
     """
 
+    #: Whether thread-sensitive code belongs on this thread.
+    is_sensitive: bool = True
+    _quit = False
+
     def __init__(self, old_executor: Executor | None) -> None:
         self.home: Home = home_of_this_thread()
         self.home.enter()
         self._old_executor = old_executor
-        self._quit = False
-
-    #: Whether thread-sensitive code belongs on this thread.
-    is_sensitive: bool = True
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Have `fn` called on the thread that waits.
@@ -135,6 +135,20 @@ class Frame(CurrentThreadExecutor):
 
     #: The loop to run in, if it is not to be looked for.
     host: Host | None = None
+    #: The thread that runs the loop for this frame, unless that is a loop which was there before.
+    loop_thread: LoopThread | None = None
+    loop: asyncio.AbstractEventLoop | None = None
+    task: asyncio.Task[Any] | None = None
+    result: Any = None
+    error: BaseException | None = None
+    finished: bool = False
+    done: bool = False
+    #: Ctrl-C, or another signal's handler, has ended the wait.
+    is_interrupted: bool = False
+    _cancel_requested: bool = False
+    context: Context
+    #: The context as it was when the coroutine began.
+    baseline: Context
 
     def __init__(
         self,
@@ -144,27 +158,16 @@ class Frame(CurrentThreadExecutor):
     ) -> None:
         super().__init__(old_executor)
         self.wants_new_loop = wants_new_loop
-        #: The thread that runs the loop for this frame, unless that is a loop which was there before.
-        self.loop_thread: LoopThread | None = None
         #: Makes the coroutine, on the loop's thread; it ends with `finish`.
         self._start = start
-        self._cancel_requested = False
         self.call = self.home.call
-        if self.call is not None:
-            self.is_sensitive: bool = self.call.sensitive
         #: The next frame further out that waits.
-        self.outer_frame = self.call.outer_frame if self.call is not None else waiting_frame.get()
-        self.context: Context
-        #: The context as it was when the coroutine began.
-        self.baseline: Context
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.task: asyncio.Task[Any] | None = None
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.finished: bool = False
-        self.done: bool = False
-        #: Ctrl-C, or another signal's handler, has ended the wait.
-        self.is_interrupted = False
+        self.outer_frame: Frame | None
+        if self.call is None:
+            self.outer_frame = waiting_frame.get()
+        else:
+            self.outer_frame = self.call.outer_frame
+            self.is_sensitive = self.call.sensitive
 
     # On the loop's thread
 

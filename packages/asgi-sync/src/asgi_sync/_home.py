@@ -114,21 +114,24 @@ class Home:
         """Make the frame that serves look at its condition again. From any thread."""
         self._queue.put(None)
 
+    # Only the home's own thread serves, so the count needs no lock.
+
     def enter(self) -> None:
         """The running thread begins to serve."""
-        with self._lock:
-            self._servers += 1
-            self.is_open = True
+        self._servers += 1
+        if not self.is_open:
+            with self._lock:
+                self.is_open = True
 
     def leave(self) -> None:
         """The running thread ends serving. The last one to leave does all that is still queued."""
+        self._servers -= 1
+        if self._servers:
+            return
         with self._lock:
-            self._servers -= 1
-            last = self._servers == 0
-            self.is_open = not last
-        if last:
-            while self.serve_one(0):
-                pass
+            self.is_open = False
+        while self.serve_one(0):
+            pass
 
     def serve_one(self, timeout: float | None) -> bool:
         """Do the next work; `False` if there was none within `timeout` seconds.

@@ -10,9 +10,9 @@ import atexit
 import os
 import threading
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ._clean_loop import has_callbacks, is_clean, set_shut
+from ._clean_loop import attributes, has_callbacks, is_clean, set_shut
 from ._state import process, thread
 from ._worker import new_thread, pool
 
@@ -48,8 +48,7 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: set[Frame] = set()
         self._is_clean = False
-        self._debug = False
-        self._attributes = 0
+        self._attributes: dict[str, Any] = {}
         # Its own reference: a finalizer at the end of the interpreter finds no globals any more.
         self._process = process
         self._generation = process.generation
@@ -166,8 +165,7 @@ class LoopThread:
 
         Between two calls the loop does not run: to be woken from a queue is cheaper than from a selector.
         """
-        self._debug = loop.get_debug()
-        self._attributes = len(getattr(loop, "__dict__", ()))
+        self._attributes = {}
         while True:
             loop.call_soon(self._start_next)
             self._is_clean = False
@@ -203,6 +201,8 @@ class LoopThread:
 
     def _start_next(self) -> None:
         frame, self._next = self._next, None
+        if not self._attributes:
+            self._attributes = attributes(asyncio.get_running_loop())
         if frame is not None:
             self._start(frame)
 
@@ -225,12 +225,7 @@ class LoopThread:
             # Callbacks that the coroutine left: asyncio.run, too, runs the loop a little longer.
             loop.call_soon(self._after_call, frame, spins - 1)
             return
-        self._is_clean = (
-            not frame.wants_new_loop
-            and is_clean(loop)
-            and loop.get_debug() is self._debug
-            and len(vars(loop)) == self._attributes  # nobody hung anything on it
-        )
+        self._is_clean = not frame.wants_new_loop and is_clean(loop, self._attributes)
         loop.stop()
         if self._is_clean:
             set_shut(loop, True)
