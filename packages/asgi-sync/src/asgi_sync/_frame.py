@@ -175,11 +175,14 @@ class Frame(CurrentThreadExecutor):
         """Begin the coroutine."""
         self.loop = loop = asyncio.get_running_loop()
         try:
-            self.task = task = new_task(loop, self._start(self), self.context)
+            task = new_task(loop, self._start(self), self.context)
         except BaseException as error:  # a task factory that fails: the frame must hear of it
             self.finish(None, error)
             return
+        # One that has ended in its first step has let the thread go on, which has released the frame by now, maybe: it
+        # must get nothing any more.
         if not task.done():
+            self.task = task
             task.add_done_callback(self._task_done)
             if self._cancel_requested:
                 self._cancel_task()

@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 from collections import deque
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
 from ._state import process, public_thread, thread
+from ._work_queue import WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +74,7 @@ class Home:
         #: How much work has been started, for whoever watches whether the thread moves on.
         self.served: int = 0
         self.watch: StallWatch | None = None
-        self._queue: SimpleQueue[Work | None] = SimpleQueue()
+        self._queue: WorkQueue[Work | None] = WorkQueue()
         #: Work that was found too deep in the stack, for the frames further down.
         self._deferred: deque[Work] = deque()
         #: How many frames wait on the thread, one upon the other.
@@ -130,8 +131,8 @@ class Home:
             return
         with self._lock:
             self.is_open = False
-        while self.serve_one(0):
-            pass
+        while self.waiting:
+            self.serve_one(0)
 
     def serve_one(self, timeout: float | None) -> bool:
         """Do the next work; `False` if there was none within `timeout` seconds.
@@ -142,7 +143,7 @@ class Home:
             self._do(self._deferred.popleft())
             return True
         try:
-            work = self._queue.get(True, timeout)
+            work = self._queue.get(timeout)
         except Empty:
             return False
         if work is not None:
@@ -182,7 +183,7 @@ class Home:
         # But a coroutine may wait for something that only other work brings about: after a while, that is done too.
         relents = bool(self._deferred) and self._frames <= DEEP
         try:
-            work = self._queue.get(True, PATIENCE if relents else timeout)
+            work = self._queue.get(PATIENCE if relents else timeout)
         except Empty:
             if not relents:
                 return False

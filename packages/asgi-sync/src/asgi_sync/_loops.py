@@ -9,11 +9,12 @@ import asyncio
 import atexit
 import os
 import threading
-from queue import Empty, SimpleQueue
+from queue import Empty
 from typing import TYPE_CHECKING, Any
 
 from ._clean_loop import attributes, has_callbacks, is_clean, set_shut
 from ._state import process, thread
+from ._work_queue import WorkQueue
 from ._worker import new_thread, pool
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class LoopThread:
         # Whoever closes it may be a finalizer, and run on this very thread while it holds the lock.
         self._lock = threading.RLock()
         self._closed = False
-        self._calls: SimpleQueue[Frame | None] = SimpleQueue()
+        self._calls: WorkQueue[Frame | None] = WorkQueue()
         self._next: Frame | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: set[Frame] = set()
@@ -124,7 +125,7 @@ class LoopThread:
             if self._closed and self._calls.empty():
                 return False  # the word of that was heard between two calls
             try:
-                self._next = self._calls.get(timeout=pool.idle_time)
+                self._next = self._calls.get(pool.idle_time)
             except Empty:
                 if not self._end_if_unused():
                     continue
