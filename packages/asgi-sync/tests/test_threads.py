@@ -138,6 +138,33 @@ def test_the_idle_time_must_be_a_number_of_seconds() -> None:
             lowlevel.set_worker_idle_time(wrong)  # type: ignore[arg-type]
 
 
+def test_an_idle_time_without_end(run_program: RunProgram) -> None:
+    """No wait of the operating system's is as long as that."""
+    errors: list[str] = []
+    run_program(
+        """
+        import asyncio
+        from asgi_sync import ThreadSensitiveContext, async_to_sync, lowlevel, sync_to_async
+
+        lowlevel.set_worker_idle_time(float("inf"))
+
+        async def request():
+            async with ThreadSensitiveContext():
+                await sync_to_async(int)()
+
+        async def requests():
+            for _ in range(20):
+                await request()
+
+        for _ in range(20):
+            async_to_sync(request)()
+        asyncio.run(requests())
+        """,
+        errors=errors,
+    )
+    assert errors == [""]
+
+
 def test_a_thread_is_used_again_by_the_next_context(
     in_thread: InThread, started: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,14 +28,14 @@ def set_worker_idle_time(seconds: float) -> None:
     """Change how long threads that have nothing to do are kept: workers of contexts, and loops. Default 10 seconds.
 
     Args:
-        seconds: Counts for threads that become idle from now on.
+        seconds: Counts for threads that become idle from now on. More than a million, eleven days, count as that.
 
     Raises:
         ValueError: If it is negative.
     """
     if not seconds >= 0:
         raise ValueError(f"the idle time must be a number of seconds, 0 or more, not {seconds!r}")
-    pool.idle_time = seconds
+    pool.idle_time = min(seconds, 1_000_000)  # waits take no more than some weeks
 
 
 def set_stall_limit(seconds: float | None) -> None:
