@@ -61,21 +61,22 @@ def test_an_empty_queue_is_waited_for_no_longer_than_asked(queue: "WorkQueue[Any
 
 @pytest.mark.parametrize("timeout", [None, PATIENCE])
 def test_two_threads_wake_each_other(in_thread: InThread, timeout: float | None) -> None:
-    """Each time the other one is about to sleep, or sleeps: a wake-up that is lost would end this."""
+    """Each time the other one is about to sleep, or sleeps, either way: a wake-up that is lost would end this."""
     there: WorkQueue[int] = WorkQueue()
     back: WorkQueue[int] = WorkQueue()
     count = 200_000 if STRESS else 5_000
 
     def answer() -> None:
         for _ in range(count):
-            back.put(there.get(timeout) + 1)
+            number = there.get(timeout)
+            back.put(number + 1, number % 3 == 0)
 
     def body() -> int:
         thread = threading.Thread(target=answer, daemon=True)
         thread.start()
         number = 0
         for _ in range(count):
-            there.put(number)
+            there.put(number, number % 5 == 0)
             number = back.get(timeout)
         thread.join(PATIENCE)
         return number

@@ -98,13 +98,13 @@ class Home:
         """About how much work waits."""
         return self._queue.qsize() + len(self._deferred)
 
-    def submit(self, work: Work) -> bool:
+    def submit(self, work: Work, in_hurry: bool = True) -> bool:
         """Queue the work; `False` if nobody serves this queue (any more). From any thread."""
         with self._lock:
             # Under the lock that `leave` takes: what was queued is seen by whoever leaves last.
             if not self.is_open:
                 return False
-            self._queue.put(work)
+            self._queue.put(work, in_hurry)
         return True
 
     def order(self, work: Work) -> None:

@@ -28,13 +28,14 @@ class Inbox:
     therefore wakes the loop once, and the loop does all that is there.
     """
 
-    __slots__ = ("_fd", "_jobs", "_loop", "_wakes", "_woken")
+    __slots__ = ("_fd", "_jobs", "_loop", "_wakes", "is_woken")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         # Weak, because a thread remembers its last inbox.
         self._loop = weakref.ref(loop)
         self._jobs: deque[Callable[[], object]] = deque()
-        self._woken = False
+        #: Whether the loop has been told that there is something, and has not come for it yet.
+        self.is_woken: bool = False
         self._wakes = 0
         self._fd: int | None = None
 
@@ -43,9 +44,9 @@ class Inbox:
         # Order matters, without a lock: first the job, then the look at the flag; `_do_all` first lowers the flag, then
         # takes the jobs. One of both sees the other's work.
         self._jobs.append(job)
-        if self._woken:
+        if self.is_woken:
             return
-        self._woken = True
+        self.is_woken = True
         fd = self._fd
         if fd is not None and not loop.is_closed():
             _wake(fd, 1)
@@ -53,7 +54,7 @@ class Inbox:
         try:
             loop.call_soon_threadsafe(self._hear)
         except RuntimeError:
-            self._woken = False
+            self.is_woken = False
             self._jobs.clear()
             raise
 
@@ -71,7 +72,7 @@ class Inbox:
             self._arm()
 
     def _do_all(self) -> None:
-        self._woken = False
+        self.is_woken = False
         jobs = self._jobs
         try:
             # Those that are there now: what they set off may bring more, and the loop has others to serve. Whoever

@@ -213,7 +213,8 @@ class SyncToAsync(Wrapper, Generic[P, R]):
     def _queue(self, home: Home, call: Call) -> None:
         if home.running is not None:
             _stall.watch(home, call)
-        while not home.submit(call):
+        # A loop that has not yet heard of earlier calls is in the midst of making many.
+        while not home.submit(call, not call.inbox.is_woken):
             # What served it has just left: look for the place again.
             place = self._place(call.loop)
             if not isinstance(place, Home):

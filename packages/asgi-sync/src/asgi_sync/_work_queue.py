@@ -33,7 +33,17 @@ _write: Any = getattr(os, "eventfd_write", None)
 class WorkQueue(Generic[T]):
     """A first in, first out queue that any thread puts into and one thread takes from."""
 
-    __slots__ = ("__weakref__", "_epoll", "_fd", "_is_asleep", "_items", "_sleeps", "empty", "qsize")
+    __slots__ = (
+        "__weakref__",
+        "_epoll",
+        "_fd",
+        "_in_hurry",
+        "_is_asleep",
+        "_items",
+        "_sleeps",
+        "empty",
+        "qsize",
+    )
 
     def __init__(self) -> None:
         self._items: SimpleQueue[T] = SimpleQueue()
@@ -42,22 +52,28 @@ class WorkQueue(Generic[T]):
         self._sleeps = 0
         self._fd: int | None = None
         self._epoll: Any = None
+        self._in_hurry = True
         #: Whether the thread waits for its descriptor, or is about to.
         self._is_asleep = False
 
-    def put(self, item: T) -> None:
-        """Add the item. From any thread, finalizers too."""
+    def put(self, item: T, in_hurry: bool = True) -> None:
+        """Add the item. From any thread, finalizers too.
+
+        Whoever is not `in_hurry` has other things to do before the item's outcome is wanted, more to put in for one. It
+        keeps the GIL, and the thread does all of that in one go.
+        """
         # Order matters, without a lock: first the item, then the look at the flag; the thread first raises the flag,
         # then looks for items. One of both sees the other's work.
         self._items.put(item)
+        self._in_hurry = in_hurry
         if self._is_asleep:
             _write(self._fd, 1)
 
     def get(self, timeout: float | None) -> T:
         """Take the next item; raise `queue.Empty` if there is none within `timeout` seconds. On the queue's thread."""
         epoll = self._epoll
-        if epoll is None:
-            if _CAN_ARM and self.empty():
+        if epoll is None or not self._in_hurry:
+            if _CAN_ARM and epoll is None and self.empty():
                 self._sleeps += 1
                 if self._sleeps == ARM_AFTER:
                     self._arm()
