@@ -29,7 +29,7 @@ def is_clean(loop: Any, before: dict[str, Any]) -> bool:
     """
     return (
         _can_look_into(loop)
-        and (vars(loop) == before or _differs_by_timers(loop, before))
+        and _is_as_before(loop.__dict__, before)
         and not has_callbacks(loop)
         and len(loop._selector.get_map()) == 1 + inbox_of(loop).is_armed  # and the loop's own self-pipe
         and not loop._asyncgens
@@ -40,10 +40,9 @@ def is_clean(loop: Any, before: dict[str, Any]) -> bool:
     )
 
 
-def _differs_by_timers(loop: Any, before: dict[str, Any]) -> bool:
+def _is_as_before(now: dict[str, Any], before: dict[str, Any]) -> bool:
     """Whether nothing differs but how many of the timers are cancelled."""
-    now: dict[str, Any] = vars(loop)
-    return now == {**before, "_timer_cancelled_count": loop._timer_cancelled_count}
+    return now == before or now == {**before, "_timer_cancelled_count": now["_timer_cancelled_count"]}
 
 
 def _has_timers(loop: Any) -> bool:

@@ -167,7 +167,7 @@ class Frame(CurrentThreadExecutor):
             self.outer_frame = waiting_frame.get()
         else:
             self.outer_frame = self.call.outer_frame
-            self.is_sensitive = self.call.sensitive
+            self.is_sensitive: bool = self.call.sensitive
 
     # On the loop's thread
 
