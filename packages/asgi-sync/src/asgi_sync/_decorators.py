@@ -12,7 +12,7 @@ from ._kinds import Kind, kind_of
 from ._portals import host_of
 from ._read_ahead import check_size
 from ._sync_context_managers import ContextManagerToAsync
-from ._sync_iterators import GeneratorToAsync
+from ._sync_generators import GeneratorToAsync
 from ._sync_to_async import SyncToAsync
 
 if TYPE_CHECKING:
