@@ -14,6 +14,8 @@ import pytest
 from asgi_sync import (
     AsyncSingleThreadContext,
     AsyncToSync,
+    _task_lane,
+    _waiting,
     async_to_sync,
     async_to_sync_iterator,
     start_blocking_portal,
@@ -238,6 +240,92 @@ def test_the_end_of_the_loop_closes_it(recorder, options, in_thread):
             next(kept[0])
     kept[0].close()
     assert recorder.closed == 1
+
+
+class HeldLoop:
+    """A loop that stands still until a thread of sync code has begun to wait for it."""
+
+    def __init__(self, monkeypatch):
+        self.loop = asyncio.get_running_loop()
+        self.is_held = threading.Event()
+        self.may_go_on = threading.Event()
+        wait = _waiting.wait
+
+        def let_go_and_wait(frame, timeout=None):
+            if self.is_held.is_set() and not self.may_go_on.is_set():
+                self.loop.call_soon_threadsafe(self.then)
+                self.may_go_on.set()
+            return wait(frame, timeout)
+
+        monkeypatch.setattr(_waiting, "wait", let_go_and_wait)
+
+    def hold(self):
+        self.is_held.set()
+        self.may_go_on.wait(PATIENCE)
+
+    def then(self):
+        """What comes in the same round as the waiting thread's coroutine."""
+
+
+def test_closing_in_the_moment_when_it_is_to_go_on(in_thread, monkeypatch):
+    third_is_made = threading.Event()
+    closed = []
+
+    async def generate():
+        try:
+            for number in range(100):
+                if number == 2:
+                    third_is_made.set()
+                yield number
+        finally:
+            closed.append(asyncio.current_task())
+
+    async def main():
+        held = HeldLoop(monkeypatch)
+        post = _task_lane.TaskLane.post
+
+        def hold_and_post(lane, *args):
+            if third_is_made.is_set() and not held.is_held.is_set():
+                held.hold()
+            return post(lane, *args)
+
+        monkeypatch.setattr(_task_lane.TaskLane, "post", hold_and_post)
+
+        def sync():
+            items = async_to_sync(generate, max_buffer_size=2)()
+            assert next(items) == 0
+            assert third_is_made.wait(PATIENCE)
+            async_to_sync(asyncio.sleep)(0)  # the loop has ended the step that made it
+            assert next(items) == 1  # now there is room for more
+            assert held.is_held.wait(PATIENCE)
+            items.close()
+
+        await sync_to_async(sync)()
+
+    in_thread(main())
+    assert len(closed) == 1
+
+
+def test_the_end_of_the_loop_in_the_moment_when_it_is_to_begin(options, in_thread, monkeypatch):
+    async def main():
+        def cancel_all_others():
+            for each in asyncio.all_tasks() - {task}:
+                each.cancel()
+
+        task = asyncio.current_task()
+        held = HeldLoop(monkeypatch)
+        held.then = cancel_all_others
+
+        def sync():
+            items = async_to_sync(Recorder().generate, **options)()
+            held.loop.call_soon_threadsafe(held.hold)
+            assert held.is_held.wait(PATIENCE)
+            next(items)
+
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.create_task(sync_to_async(sync)())
+
+    in_thread(main())
 
 
 def test_cancelling_the_task_that_waits_reaches_it(recorder, options, in_thread):

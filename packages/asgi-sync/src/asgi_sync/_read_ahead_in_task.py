@@ -12,13 +12,14 @@ from ._home import home_of_this_thread
 from ._scopes import executors
 from ._sync_iterators import END
 from ._sync_to_async import SyncToAsync
+from ._task_lane import wake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._async_iterators import AsyncBody
     from ._async_to_sync import AsyncToSync
-    from ._task_lane import TaskLane
+    from ._task_lane import Job, TaskLane
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -98,7 +99,9 @@ class ReadAheadInTask:
                 self._thread = _ConsumersThread()
             self._wait(self)
         if not self._items and self._error is not None:
-            error, self._error, self._has_ended = self._error, None, True
+            # In this order: nothing may begin to fill in between.
+            self._has_ended = True
+            error, self._error = self._error, None
             try:
                 raise error
             finally:
@@ -160,36 +163,22 @@ class ReadAheadInTask:
         if self._is_filling or self._has_ended or self._is_stopped or self._error is not None:
             return
         self._is_filling = True
-        job = self._lane.post(self._fill)
-        if job.is_done:  # the task was cancelled since, by a timeout or the end of the loop
-            self._is_filling = False
-            try:
-                self._has_ended = job.outcome() is END
-            except BaseException as error:
-                self._error = error
-                del error
+        self._lane.post(self._fill).call_when_done(self._filled)
 
-    async def _fill(self) -> None:
-        """In the lane's task."""
+    async def _fill(self) -> object:
+        """In the lane's task. Does not even begin if that is cancelled first, by a timeout or the end of the loop."""
         executors.current = self._thread
         items, size, resume = self._items, self._size, self._body.resume
-        try:
-            while not self._is_stopped and len(items) < size:
-                item = await resume("send", None)
-                if item is END:
-                    self._has_ended = True
-                    break
-                items.append(item)
-                self._wake()
-        except BaseException as error:
-            self._error = error
-            if isinstance(error, asyncio.CancelledError):
-                raise
-        finally:
-            self._is_filling = False
-            self._wake()
+        while not self._is_stopped and len(items) < size:
+            item = await resume("send", None)
+            if item is END:
+                return END
+            items.append(item)
+            wake(self._item_came)
+        return None
 
-    def _wake(self) -> None:
-        future = self._item_came
-        if future is not None and not future.done():
-            future.set_result(None)
+    def _filled(self, job: Job) -> None:
+        self._error = job.take_error()
+        self._has_ended = job.result is END
+        self._is_filling = False
+        wake(self._item_came)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ._async_to_sync import AsyncToSync
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ._hosts import Host
 
 
-class _Job:
+class Job:
     """What the task is asked to do, and its outcome."""
 
     def __init__(
@@ -29,20 +30,33 @@ class _Job:
         self.args = args
         self.callers = callers
         self.is_done = False
-        self.waiter: asyncio.Future[None] | None = None
-        self._result: Any = None
+        self._when_done: Callable[[Job], None] | None = None
+        self.result: Any = None
         self._error: BaseException | None = None
 
     def finish(self, result: Any, error: BaseException | None) -> None:
-        self._result, self._error, self.is_done = result, error, True
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(None)
+        self.result, self._error, self.is_done = result, error, True
+        when_done, self._when_done = self._when_done, None
+        if when_done is not None:
+            when_done(self)
+
+    def call_when_done(self, func: Callable[[Job], None]) -> None:
+        """Have `func` called with the job once it is done, however it ends: at once if it is."""
+        if self.is_done:
+            func(self)
+        else:
+            self._when_done = func
+
+    def take_error(self) -> BaseException | None:
+        """What it raised. The job forgets it: its traceback may lead back here."""
+        error, self._error = self._error, None
+        return error
 
     def outcome(self) -> Any:
         __traceback_hide__ = True
-        error, self._error = self._error, None
+        error = self.take_error()
         if error is None:
-            return self._result
+            return self.result
         try:
             raise error
         finally:
@@ -71,10 +85,10 @@ class TaskLane:
         self._is_over = is_over
         self._interrupt = interrupt
         self._task: asyncio.Task[None] | None = None
-        self._job: _Job | None = None
-        self._current: _Job | None = None
+        self._job: Job | None = None
+        self._current: Job | None = None
         self._wanted: asyncio.Future[None] | None = None
-        self._interrupted: _Job | None = None
+        self._interrupted: Job | None = None
         self._is_abandoned = False
         self._crossing: AsyncToSync[..., Any] | None = None
         self._context: LastingContext
@@ -135,7 +149,7 @@ class TaskLane:
         task.add_done_callback(lambda _: self.release())
         self.post(func)
 
-    def post(self, func: Callable[..., Awaitable[Any]], callers: Context | None = None, *args: Any) -> _Job:
+    def post(self, func: Callable[..., Awaitable[Any]], callers: Context | None = None, *args: Any) -> Job:
         """Ask the task to await `func(*args)`."""
         if self._task is None:
             self.loop = asyncio.get_running_loop()
@@ -143,13 +157,12 @@ class TaskLane:
             self._task.add_done_callback(self._ended)
         elif asyncio.get_running_loop() is not self.loop:
             raise RuntimeError("This began in another event loop, which has ended.")
-        job = _Job(func, args, callers)
+        job = Job(func, args, callers)
         if self._task.done():
             self._finish_late(job)
             return job
         self._job = job
-        if self._wanted is not None and not self._wanted.done():
-            self._wanted.set_result(None)
+        wake(self._wanted)
         return job
 
     def cancel(self) -> None:
@@ -169,12 +182,13 @@ class TaskLane:
         finally:
             del job
 
-    async def until(self, job: _Job) -> None:
+    async def until(self, job: Job) -> None:
         """Wait for a job; a cancellation is passed on to it."""
         while not job.is_done:
-            job.waiter = asyncio.get_running_loop().create_future()
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            job.call_when_done(partial(_wake_after, waiter))
             try:
-                await job.waiter
+                await waiter
             except asyncio.CancelledError:
                 self.cancel()
 
@@ -196,7 +210,7 @@ class TaskLane:
             if was_cancelled and self._job is None:
                 return
 
-    async def _do(self, job: _Job) -> bool:
+    async def _do(self, job: Job) -> bool:
         if job.callers is not None:
             self._context.arrive(job.callers)
             job.callers = None
@@ -215,7 +229,7 @@ class TaskLane:
             del args, job
 
     async def _interrupt_now(self, cancelled: asyncio.CancelledError) -> None:
-        outcome = _Job(self._interrupt, (cancelled,), None)
+        outcome = Job(self._interrupt, (cancelled,), None)
         del cancelled
         await self._do(outcome)
         if not self._is_abandoned:
@@ -229,9 +243,19 @@ class TaskLane:
                 self._finish_late(job)
         self._current = self._job = None
 
-    def _finish_late(self, job: _Job) -> None:
+    def _finish_late(self, job: Job) -> None:
         outcome, self._interrupted = self._interrupted, None
         if outcome is None:
             job.finish(None, asyncio.CancelledError("the task was cancelled before"))
         else:
-            job.finish(outcome._result, outcome._error)
+            job.finish(outcome.result, outcome.take_error())
+
+
+def _wake_after(waiter: asyncio.Future[None], _: Job) -> None:
+    wake(waiter)
+
+
+def wake(waiter: asyncio.Future[None] | None) -> None:
+    """Let the task go on that waits, if one does."""
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
