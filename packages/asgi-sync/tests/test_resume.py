@@ -166,10 +166,10 @@ def test_a_task_that_ends_the_program_takes_nobody_elses_call_with_it(in_thread:
 
         def hears_of_both_at_once() -> None:
             may_begin.set()
-            have_ended.wait()
+            have_ended.wait(60)
 
         try:
-            first = loop.create_task(call(may_begin.wait, exits))
+            first = loop.create_task(call(lambda: may_begin.wait(60), exits))
             second = loop.create_task(call(bool, lambda: went_on.append(True)))
             third = loop.create_task(call(have_ended.set, bool))
             loop.call_later(0, lambda: loop.call_soon(hears_of_both_at_once))

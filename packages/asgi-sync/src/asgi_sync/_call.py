@@ -142,7 +142,8 @@ class Call:
         self.settled = True
         loop, future = self.loop, self.future
         if not future.done():
-            del self  # see there: the call has what it is to run
+            # An exception that the task ends with leads to this frame, which must not lead to the call.
+            del self
             resume(loop, future)
         elif self.abandoned and self.error is not None and not isinstance(self.error, asyncio.CancelledError):
             self.loop.call_exception_handler(
