@@ -79,7 +79,8 @@ class Home:
         self._deferred: deque[Work] = deque()
         #: How many frames wait on the thread, one upon the other.
         self._frames = 0
-        self._lock = threading.Lock()
+        # A finalizer may queue work here on the very thread that holds it.
+        self._lock = threading.RLock()
         self._servers = 0
         _homes.add(self)
 

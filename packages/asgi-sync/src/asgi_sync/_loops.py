@@ -282,7 +282,8 @@ class _Registry:
     def __init__(self) -> None:
         self._threads: set[LoopThread] = set()
         self._stayed_behind: list[LoopThread] = []
-        self._lock = threading.Lock()
+        # A finalizer may need a loop on the very thread that holds it.
+        self._lock = threading.RLock()
         self._has_exit_hook = False
 
     def add(self, loop_thread: LoopThread) -> None:
@@ -307,7 +308,7 @@ class _Registry:
         """After a fork. What was busy then is kept for good: closing its loop would reach into the parent's."""
         self._stayed_behind.extend(self._threads)
         self._threads = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 _registry = _Registry()

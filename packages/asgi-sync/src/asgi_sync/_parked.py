@@ -31,7 +31,8 @@ class ParkedThread:
         self._given_back = False
         # Work that comes before the executor has a thread free waits here.
         self._early: list[SubmittedWork] = []
-        self._lock = threading.Lock()
+        # A finalizer may submit as well, on the very thread that holds it.
+        self._lock = threading.RLock()
         self._home: Home | None = None
         job = executor.submit(self._serve)
         job.add_done_callback(lambda job: self._drop_early() if job.cancelled() else None)

@@ -241,8 +241,9 @@ class _PortalLoop:
     def __init__(self, loop_thread: LoopThread) -> None:
         self.loop_thread = loop_thread
         self.generation = process.generation
-        #: Held while something is handed to the loop, so that nothing comes in after its end has begun.
-        self.lock = threading.Lock()
+        #: Held while something is handed to the loop, so that nothing comes in after its end has begun. A finalizer may
+        #: do so on the very thread that holds it.
+        self.lock = threading.RLock()
         self.is_over = False
         #: asyncio holds tasks weakly, and nobody needs to keep the future of a background task.
         self.tasks: set[asyncio.Task[Any]] = set()

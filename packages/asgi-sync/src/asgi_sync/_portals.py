@@ -72,8 +72,19 @@ class _Shared:
 
     def renew(self) -> None:
         """Start from nothing, as in a forked child."""
-        self.lock = threading.Lock()
+        # A finalizer may ask for it on the very thread that makes it.
+        self.lock = threading.RLock()
         self.portal: BlockingPortal | None = None
+
+    def adopt(self, loop_thread: LoopThread) -> BlockingPortal:
+        """Have the portal in this loop."""
+        if self.portal is None:
+            self.portal = BlockingPortal(loop_thread)
+            # Before the loop is closed with all others, which are given two seconds: as at the end of a block.
+            atexit.register(self.portal._stop)
+        else:
+            loop_thread.close()  # a finalizer was quicker
+        return self.portal
 
 
 _shared = _Shared()
@@ -91,11 +102,7 @@ def process_portal() -> BlockingPortal:
     True
     """
     with _shared.lock:
-        if _shared.portal is None:
-            _shared.portal = BlockingPortal(LoopThread(is_shared=True, name="asgi-sync-portal"))
-            # Before the loop is closed with all others, which are given two seconds: as at the end of a block.
-            atexit.register(_shared.portal._stop)
-        return _shared.portal
+        return _shared.portal or _shared.adopt(LoopThread(is_shared=True, name="asgi-sync-portal"))
 
 
 def host_of(portal: Any) -> Host | None:

@@ -66,7 +66,8 @@ class Recording:
     def __init__(self, only_this_context: bool, limit: int) -> None:
         self._only_this_context = only_this_context
         self._limit = limit
-        self._lock = threading.Lock()
+        # A finalizer may cross on the very thread that holds it.
+        self._lock = threading.RLock()
         self._open: dict[int, CrossingStarted] = {}
         self._closed: list[RecordedCrossing] = []
         self._token: Token[tuple[Recording, ...]] | None = None
@@ -135,7 +136,7 @@ class Recording:
 
     def _unfinished(self, now: float) -> list[RecordedCrossing]:
         unfinished: list[RecordedCrossing] = []
-        for event in self._open.values():
+        for event in list(self._open.values()):
             progress = in_progress.get(event.id)
             if progress is None:  # it has just finished, and we are told next
                 unfinished.append(RecordedCrossing(event, None, None, None, None, None, now))

@@ -139,7 +139,8 @@ class AsyncSingleThreadContext:
     def __init__(self) -> None:
         #: Whether its block runs: an inner one's, which changes nothing, does not count.
         self.is_entered: bool = False
-        self._lock = threading.Lock()
+        # A finalizer may run a coroutine as well, on the very thread that holds it.
+        self._lock = threading.RLock()
         self._loop_thread: LoopThread | None = None
 
     def __enter__(self) -> Self:
@@ -172,6 +173,9 @@ class AsyncSingleThreadContext:
     def run(self, frame: Any) -> None:
         """Run a frame's coroutine in the block's loop. From any thread."""
         with self._lock:
-            if self._loop_thread is None or not self._loop_thread.submit(frame):
-                self._loop_thread = LoopThread(is_shared=True)
-                self._loop_thread.submit(frame)
+            while self._loop_thread is None or not self._loop_thread.submit(frame):
+                made = LoopThread(is_shared=True)
+                if self._loop_thread is None or self._loop_thread.is_closed:
+                    self._loop_thread = made
+                else:
+                    made.close()  # a finalizer was quicker

@@ -97,9 +97,10 @@ class WorkerPool:
     def renew(self) -> None:
         """Start from nothing: after a fork, the parent's workers and whoever held its lock are not here."""
         self._generation = process.generation
-        self._lock = threading.Lock()
+        # A finalizer may need a worker on the very thread that holds one of these.
+        self._lock = threading.RLock()
         #: Held while an executor borrows. One for all: it is rare, and each executor would need one otherwise.
-        self.borrowing = threading.Lock()
+        self.borrowing = threading.RLock()
         self._idle: list[Worker] = []
         self._all: set[Worker] = set()
         self._has_exit_hook = False
@@ -171,7 +172,12 @@ class _WorkerFace:
         with pool.borrowing:
             worker = self._worker
             if worker is None or not worker.home.is_open:
-                worker = self._worker = pool.borrow(fresh=fresh)
+                borrowed = pool.borrow(fresh=fresh)
+                worker = self._worker
+                if worker is None or not worker.home.is_open:
+                    worker = self._worker = borrowed
+                else:
+                    borrowed.give_back()  # a finalizer was quicker
         return worker
 
     def _submit(self, fn: Callable[P, R], args: Any, kwargs: Any) -> Future[R]:
