@@ -4,10 +4,14 @@ import asyncio
 import functools
 import gc
 import inspect
+import os
+import sys
 import threading
 import traceback
 from contextlib import closing
 from contextvars import ContextVar
+from itertools import islice
+from random import Random
 
 import pytest
 
@@ -304,6 +308,43 @@ def test_closing_in_the_moment_when_it_is_to_go_on(in_thread, monkeypatch):
 
     in_thread(main())
     assert len(closed) == 1
+
+
+@pytest.mark.parametrize("attempt", range(100 if os.environ.get("STRESS") else 3))
+def test_closing_at_any_moment_closes_once(attempt, in_thread):
+    """Several threads at once, and many moments: what is just happening on the loop is left to chance."""
+    closed = []
+
+    async def generate(number):
+        try:
+            for item in range(100):
+                if item % 3 == 0:
+                    await asyncio.sleep(0)
+                yield item
+        finally:
+            closed.append(number)
+
+    def sync(seed):
+        random = Random(seed)
+        for number in range(100):
+            items = async_to_sync(generate, max_buffer_size=random.choice([0, 1, 2, 8]))((seed, number))
+            count = random.randrange(1, 6)
+            assert list(islice(items, count)) == list(range(count))
+            for _ in range(random.randrange(300)):
+                pass
+            items.close()
+
+    async def main():
+        call = sync_to_async(sync, thread_sensitive=False)
+        await asyncio.gather(*[call(4 * attempt + each) for each in range(4)])
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        in_thread(main())
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(closed) == len(set(closed)) == 400
 
 
 def test_the_end_of_the_loop_in_the_moment_when_it_is_to_begin(options, in_thread, monkeypatch):

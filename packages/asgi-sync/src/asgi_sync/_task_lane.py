@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -85,7 +86,7 @@ class TaskLane:
         self._is_over = is_over
         self._interrupt = interrupt
         self._task: asyncio.Task[None] | None = None
-        self._job: Job | None = None
+        self._jobs: deque[Job] = deque()
         self._current: Job | None = None
         self._wanted: asyncio.Future[None] | None = None
         self._interrupted: Job | None = None
@@ -161,7 +162,7 @@ class TaskLane:
         if self._task.done():
             self._finish_late(job)
             return job
-        self._job = job
+        self._jobs.append(job)
         wake(self._wanted)
         return job
 
@@ -194,9 +195,8 @@ class TaskLane:
 
     async def _drive(self) -> None:
         """The task."""
-        while not (self._is_over() and self._job is None):
-            job, self._job = self._job, None
-            if job is None:
+        while self._jobs or not self._is_over():
+            if not self._jobs:
                 self._wanted = asyncio.get_running_loop().create_future()
                 try:
                     await self._wanted
@@ -204,10 +204,10 @@ class TaskLane:
                     await self._interrupt_now(cancelled)
                     return
                 continue
-            self._current = job
-            was_cancelled = await self._do(job)
+            self._current = self._jobs.popleft()
+            was_cancelled = await self._do(self._current)
             self._current = None
-            if was_cancelled and self._job is None:
+            if was_cancelled and not self._jobs:
                 return
 
     async def _do(self, job: Job) -> bool:
@@ -238,10 +238,11 @@ class TaskLane:
 
     def _ended(self, _: asyncio.Task[None]) -> None:
         """The task is done; one that is cancelled before its first step does nothing at all."""
-        for job in (self._current, self._job):
+        for job in (self._current, *self._jobs):
             if job is not None and not job.is_done:
                 self._finish_late(job)
-        self._current = self._job = None
+        self._current = None
+        self._jobs.clear()
 
     def _finish_late(self, job: Job) -> None:
         outcome, self._interrupted = self._interrupted, None
