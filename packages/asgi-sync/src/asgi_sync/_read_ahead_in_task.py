@@ -139,10 +139,11 @@ class ReadAheadInTask:
     async def _until_item(self) -> None:
         """In the task of the frame that waits."""
         while not (self._items or self._has_ended or self._error is not None):
+            # Before it begins: it may end at once.
+            self._item_came = item_came = asyncio.get_running_loop().create_future()
             self._start_filling()
-            self._item_came = asyncio.get_running_loop().create_future()
             try:
-                await self._item_came
+                await item_came
             except asyncio.CancelledError:
                 self._lane.cancel()
 
