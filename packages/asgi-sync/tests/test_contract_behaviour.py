@@ -133,6 +133,35 @@ def test_async_code_sees_the_exception_that_sync_code_handles(
         assert in_thread(caller) == (error, None)
 
 
+def test_what_a_waiting_thread_handles_is_its_own_coroutine_s_alone(in_thread: Callable[..., Any]) -> None:
+    """The thread does work of other tasks meanwhile, on top of the same stack. asgiref 3.13.0 passes it on to them."""
+    error, own = ValueError("handled"), KeyError("its own")
+
+    async def look() -> BaseException | None:
+        return sys.exception()
+
+    def nested() -> tuple[BaseException | None, BaseException | None]:
+        seen = async_to_sync(look)()
+        try:
+            raise own
+        except KeyError:
+            seen_while_handling = async_to_sync(look)()
+        assert seen_while_handling is own
+        return seen, async_to_sync(look)()
+
+    async def main() -> list[Any]:
+        other = asyncio.create_task(sync_to_async(nested)())
+        return [await sync_to_async(nested)(), await other]
+
+    def root() -> list[Any]:
+        try:
+            raise error
+        except ValueError:
+            return async_to_sync(main)()
+
+    assert in_thread(root) == [(error, error), (None, None)]
+
+
 @pytest.mark.asyncio
 async def test_a_new_exception_has_the_handled_one_as_its_context() -> None:
     def fail() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import warnings
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar
@@ -14,6 +13,7 @@ from ._call import describe
 from ._context import write_back
 from ._drive import ClassicDrive, Drive, await_while_handling
 from ._frame import Frame, loop_thread_executors, waiting_frame
+from ._home import exception_to_pass_on
 from ._listeners import Observed, listeners
 from ._marks import calls_coroutine
 from ._scopes import AsyncSingleThreadContext, async_single_thread_context, executors
@@ -100,7 +100,8 @@ class AsyncToSync(Wrapper, Generic[P, R]):
         # Looked up at each call: whoever replaces the hook must be asked.
         kind: Any = type(self)
         is_plain = kind.main_wrap is _MAIN_WRAP and "main_wrap" not in vars(self)
-        drive: Any = Drive(self.awaitable, sys.exception(), args, kwargs) if is_plain else ClassicDrive()
+        exception = exception_to_pass_on()
+        drive: Any = Drive(self.awaitable, exception, args, kwargs) if is_plain else ClassicDrive()
         frame = Frame(current, drive, self.force_new_loop)
         if self._host is not None:
             frame.host = self._host
@@ -109,7 +110,7 @@ class AsyncToSync(Wrapper, Generic[P, R]):
             context.run(_enter, frame)
             frame.baseline = context.copy()
             if not is_plain:
-                drive.prepare(self, sys.exc_info(), context, args, kwargs)
+                drive.prepare(self, exception, context, args, kwargs)
             run_and_wait(frame)
             if (
                 write_back(frame.context, frame.baseline)
@@ -121,7 +122,7 @@ class AsyncToSync(Wrapper, Generic[P, R]):
             frame.release()
             drive.close()
             # The traceback of what is raised holds this frame: no cycle may hold the exception.
-            del drive, frame
+            del drive, frame, exception
 
     def __get__(self, instance: Any, owner: type | None = None) -> Callable[..., R]:
         return bind(self, self.__wrapped__, instance, owner)  # type: ignore[no-any-return]  # a partial of __call__

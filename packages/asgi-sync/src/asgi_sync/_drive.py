@@ -61,9 +61,14 @@ class ClassicDrive:
 
     __slots__ = ("_awaitable", "_call_result", "_coroutine")
 
-    def prepare(self, wrapper: Any, exc_info: Any, context: Context, args: Any, kwargs: Any) -> None:
+    def prepare(
+        self, wrapper: Any, exception: BaseException | None, context: Context, args: Any, kwargs: Any
+    ) -> None:
         self._call_result: Future[Any] = Future()
         self._awaitable = _call_and_await(wrapper.awaitable, args, kwargs)
+        exc_info = (
+            (None, None, None) if exception is None else (type(exception), exception, exception.__traceback__)
+        )
         tasks = getattr(public_thread, "task_context", None)
         self._coroutine: Coroutine[Any, Any, None] = wrapper.main_wrap(
             self._call_result, exc_info, tasks, [context], self._awaitable

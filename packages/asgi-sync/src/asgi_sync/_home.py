@@ -6,6 +6,7 @@ So work never waits behind a thread that sits idle, whichever frame it was meant
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
 from functools import partial
@@ -53,6 +54,7 @@ class Home:
         "_queue",
         "_servers",
         "call",
+        "handled",
         "is_open",
         "running",
         "served",
@@ -71,6 +73,8 @@ class Home:
         self.call: Call | None = None
         #: The work that the thread is doing, outermost first: a waiting frame below may do other work above.
         self.running: Work | None = None
+        #: What the innermost waiting frame's code was handling when it began to wait.
+        self.handled: BaseException | None = None
         #: How much work has been started, for whoever watches whether the thread moves on.
         self.served: int = 0
         self.watch: StallWatch | None = None
@@ -160,6 +164,7 @@ class Home:
         """
         # The thread does nothing meanwhile, whatever it was doing when it began to wait.
         outer, self.running = self.running, None
+        outer_handled, self.handled = self.handled, sys.exception()
         self._frames += 1
         try:
             serve = self.serve_one if self._frames <= SHALLOW else partial(self._serve_frame, frame)
@@ -170,6 +175,7 @@ class Home:
         finally:
             self._frames -= 1
             self.running = outer
+            self.handled = outer_handled
 
     def _serve_frame(self, frame: object, timeout: float | None) -> bool:
         """Like `serve_one`, for a frame high up: do what its own coroutine asks for, leave the rest to lower frames.
@@ -215,6 +221,21 @@ def home_of_this_thread() -> Home:
         home = Home(threading.current_thread())
         home.settle_in()
     return home
+
+
+def exception_to_pass_on() -> BaseException | None:
+    """What the running code is handling.
+
+    On a thread that waits further down its stack, Python also shows what that frame is handling: to work for others,
+    in which nobody raised it, and at the same time to each of them.
+    """
+    exception = sys.exception()
+    if exception is not None:
+        home = thread.home
+        if home is not None and home.handled is exception:
+            call = home.call
+            return None if call is None else call.exception
+    return exception
 
 
 #: All homes, for the child of a fork, where nobody serves those that the parent had.
