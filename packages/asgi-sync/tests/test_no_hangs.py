@@ -2,11 +2,13 @@
 
 import asyncio
 import contextvars
+import gc
 import logging
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from asgi_sync import (
     AsyncSingleThreadContext,
     SyncToAsync,
     ThreadSensitiveContext,
+    _waiting,
     async_to_sync,
     lowlevel,
     sync_to_async,
@@ -343,6 +346,47 @@ def test_a_loop_that_stops_during_the_call_is_not_waited_for(in_thread: InThread
     assert "loop" in str(error)
 
 
+def test_all_that_wait_for_closed_loops_go_on_when_one_sees_it(
+    in_thread: InThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They wait one upon the other on the same thread, where looks of its own for each would add up."""
+    monkeypatch.setattr(_waiting, "LOOK_AT_LOOP", 3600)
+    outcomes: list[Future[None]] = [Future() for _ in range(3)]
+    kept: list[object] = []
+
+    def call(begun: asyncio.Event, outcome: Future[None]) -> None:
+        async def wait_for_ever() -> None:
+            future = asyncio.get_running_loop().create_future()
+            kept.append(future)
+            begun.set()
+            await future
+
+        try:
+            async_to_sync(wait_for_ever)()
+        except BaseException as error:
+            outcome.set_exception(error)
+
+    async def work(outcome: Future[None]) -> None:
+        begun = asyncio.Event()
+        task = asyncio.create_task(sync_to_async(call)(begun, outcome))
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # on purpose
+        kept.append(task)
+        await begun.wait()
+
+    def main() -> list[str]:
+        for outcome in outcomes:
+            loop = asyncio.new_event_loop()
+            loop.set_exception_handler(lambda loop, context: None)  # tasks are left pending on purpose
+            loop.run_until_complete(work(outcome))
+            loop.close()
+        # Their thread has something else to do, and then they look.
+        SyncToAsync.single_thread_executor.submit(int)
+        return [str(outcome.exception(40)) for outcome in outcomes]
+
+    for error in in_thread(main, timeout=50):
+        assert "loop stopped" in error
+
+
 def test_a_loop_that_closes_during_the_call_is_not_waited_for(in_thread: InThread, quick_looks: None) -> None:
     """asgiref 3.13.0 hangs here."""
     outcome: Future[Any] = Future()
@@ -372,6 +416,40 @@ def test_a_loop_that_closes_during_the_call_is_not_waited_for(in_thread: InThrea
     error = in_thread(main)
     assert isinstance(error, BaseException)
     assert isinstance(error, asyncio.CancelledError) or "loop" in str(error)
+
+
+def test_a_loop_that_closes_before_the_first_step_is_all_that_goes_wrong(
+    in_thread: InThread, quick_looks: None, recwarn: pytest.WarningsRecorder
+) -> None:
+    """A coroutine that is made and never begins warns of that, unless somebody closes it."""
+    errors: Queue[str] = Queue()
+
+    def call() -> None:
+        with pytest.raises(RuntimeError) as caught:
+            async_to_sync(aident)()
+        errors.put(str(caught.value))
+
+    def main() -> Any:
+        loop = asyncio.new_event_loop()
+        loop.set_exception_handler(lambda loop, context: None)  # tasks are left pending on purpose
+
+        def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+            task = asyncio.Task(coroutine, loop=loop, **options)
+            if len(tasks) == 1:
+                loop.stop()
+            tasks.append(task)
+            return task
+
+        tasks: list[asyncio.Task[Any]] = []
+        loop.set_task_factory(factory)
+        loop.create_task(sync_to_async(call, thread_sensitive=False)())
+        loop.run_forever()
+        loop.close()
+        return errors.get(timeout=40)
+
+    assert "loop stopped" in in_thread(main)
+    gc.collect()
+    assert [str(each.message) for each in recwarn] == []
 
 
 def test_a_loop_that_pauses_during_the_call_goes_on_with_it(in_thread: InThread) -> None:

@@ -7,6 +7,7 @@ import sys
 from _thread import allocate_lock
 from concurrent.futures import Executor, Future
 from contextvars import Context, ContextVar, copy_context
+from inspect import CORO_CREATED, getcoroutinestate
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ._home import Home, home_of_this_thread
@@ -138,6 +139,8 @@ class Frame(CurrentThreadExecutor):
     #: The thread that runs the loop for this frame, unless that is a loop which was there before.
     loop_thread: LoopThread | None = None
     loop: asyncio.AbstractEventLoop | None = None
+    #: The loop that it is handed to, if that is not ours: it may be closed at any time.
+    parent: asyncio.AbstractEventLoop | None = None
     task: asyncio.Task[Any] | None = None
     result: Any = None
     error: BaseException | None = None
@@ -248,13 +251,20 @@ class Frame(CurrentThreadExecutor):
     def release(self) -> None:
         """The thread goes on. Tasks that live longer keep the frame in their context: let it keep nothing else."""
         self.quit()
-        self.call = self.outer_frame = self.task = self.loop = self.loop_thread = None
+        self.call = self.outer_frame = self.task = self.loop = self.parent = self.loop_thread = None
         del self.context, self.baseline, self._start
 
-    def is_done(self) -> bool:
-        return self.done
+    def is_over(self) -> bool:
+        """Whether there is nothing to wait for any more: the coroutine is done, or its loop is closed."""
+        return self.done or (self.parent is not None and self.parent.is_closed())
 
     # On the waiting thread
+
+    def close_unstarted(self) -> None:
+        """Its loop is closed: a coroutine that was to begin there would warn that it never did."""
+        coroutine: Any = None if self.task is None else self.task.get_coro()
+        if coroutine is not None and getcoroutinestate(coroutine) == CORO_CREATED:
+            coroutine.close()
 
     def outcome(self) -> Any:
         """Return or raise what the coroutine did. Once."""
@@ -284,7 +294,10 @@ class Start:
 
     def take_back(self) -> bool:
         """On the waiting thread: whether the coroutine has not begun in that loop, and now never will."""
-        return self._claim.acquire(False)
+        if not self._claim.acquire(False):
+            return False
+        self._frame.parent = None
+        return True
 
 
 if sys.version_info >= (3, 12):

@@ -21,6 +21,7 @@ LOOK_AT_LOOP = 0.5
 HEED_SIGNALS = 0.5
 #: So many looks in a row must find it stopped. It may be about to run again, as between two `run_until_complete`.
 PATIENCE = 3
+STOPPED = "The event loop stopped while async_to_sync was waiting for a coroutine in it."
 
 
 def run_and_wait(frame: Frame) -> None:
@@ -46,7 +47,7 @@ def _end(frame: Frame) -> None:
     frame.is_interrupted = True
     frame.request_cancel()
     looks = 0
-    while not frame.home.serve_until(frame.is_done, LOOK_AT_LOOP, frame):
+    while not frame.home.serve_until(frame.is_over, LOOK_AT_LOOP, frame):
         looks += 1
         if frame.loop is None and looks == PATIENCE:
             return  # it was not, and now it is cancelled before its first step
@@ -98,6 +99,7 @@ def run_in_parent(frame: Frame, loop: asyncio.AbstractEventLoop) -> bool:
             loop.call_soon_threadsafe(start)
     except RuntimeError:  # closed since
         return False
+    frame.parent = loop
     looks = 0
     while not wait(frame, LOOK_AT_LOOP):
         if loop.is_running():
@@ -106,11 +108,14 @@ def run_in_parent(frame: Frame, loop: asyncio.AbstractEventLoop) -> bool:
         if start.take_back():
             return False
         looks += 1
-        if loop.is_closed() or looks == PATIENCE:
-            raise RuntimeError(
-                "The event loop stopped while async_to_sync was waiting for a coroutine in it."
-            )
-    return True
+        if looks == PATIENCE:
+            raise RuntimeError(STOPPED)
+    if frame.done:
+        return True
+    if start.take_back():
+        return False
+    frame.close_unstarted()
+    raise RuntimeError(STOPPED)
 
 
 def wait(frame: Frame, timeout: float | None = None) -> bool:
@@ -120,7 +125,7 @@ def wait(frame: Frame, timeout: float | None = None) -> bool:
     """
     try:
         if timeout is not None:
-            return frame.home.serve_until(frame.is_done, timeout, frame)
+            return frame.home.serve_until(frame.is_over, timeout, frame)
         _wait_for_end(frame)
         return True
     except BaseException as interrupt:
@@ -137,5 +142,5 @@ def wait(frame: Frame, timeout: float | None = None) -> bool:
 
 def _wait_for_end(frame: Frame) -> None:
     timeout = HEED_SIGNALS if frame.home.thread is threading.main_thread() else None
-    while not frame.home.serve_until(frame.is_done, timeout, frame):
+    while not frame.home.serve_until(frame.is_over, timeout, frame):
         pass
