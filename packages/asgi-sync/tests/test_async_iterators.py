@@ -369,6 +369,27 @@ def test_the_end_of_the_loop_in_the_moment_when_it_is_to_begin(options, in_threa
     in_thread(main())
 
 
+def test_what_it_has_run_ahead_survives_the_loop(recorder, in_thread):
+    async def main():
+        def sync():
+            items = async_to_sync(recorder.generate, max_buffer_size=4)(100)
+            assert next(items) == 0
+            while len(recorder.made) < 4:
+                async_to_sync(asyncio.sleep)(0)
+            return items
+
+        return await sync_to_async(sync)()
+
+    items = in_thread(main())
+    got = []
+    with pytest.raises(RuntimeError, match="stopped or is closed"):
+        for item in items:
+            got.append(item)  # noqa: PERF402  # what came before the error counts
+    assert got == recorder.made[1:]
+    assert len(got) >= 3
+    assert recorder.closed == 1
+
+
 def test_cancelling_the_task_that_waits_reaches_it(recorder, options, in_thread):
     begun = threading.Event()
     caught = []

@@ -82,7 +82,10 @@ class ReadAheadInTask:
             and not self._has_ended
             and self._lane.loop is not None
         ):
-            self._lane.loop.call_soon_threadsafe(self._start_filling)
+            try:
+                self._lane.loop.call_soon_threadsafe(self._start_filling)
+            except RuntimeError:
+                pass  # the loop is closed: the consumer hears of that once it has all that is there
         return item
 
     def _wait_for_item(self) -> None:
