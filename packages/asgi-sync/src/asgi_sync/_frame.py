@@ -7,7 +7,7 @@ import sys
 from _thread import allocate_lock
 from concurrent.futures import Executor, Future
 from contextvars import Context, ContextVar, copy_context
-from inspect import CORO_CREATED, getcoroutinestate
+from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ._home import Home, home_of_this_thread
@@ -262,8 +262,9 @@ class Frame(CurrentThreadExecutor):
 
     def close_unstarted(self) -> None:
         """Its loop is closed: a coroutine that was to begin there would warn that it never did."""
-        coroutine: Any = None if self.task is None else self.task.get_coro()
-        if coroutine is not None and getcoroutinestate(coroutine) == CORO_CREATED:
+        coroutine = self.task.get_coro() if isinstance(self.task, asyncio.Task) else None
+        # A task factory may have wrapped it in something else.
+        if iscoroutine(coroutine) and getcoroutinestate(coroutine) == CORO_CREATED:
             coroutine.close()
 
     def outcome(self) -> Any:
