@@ -135,13 +135,13 @@ def test_async_code_sees_the_exception_that_sync_code_handles(
 
 def test_what_a_waiting_thread_handles_is_its_own_coroutine_s_alone(in_thread: Callable[..., Any]) -> None:
     """The thread does work of other tasks meanwhile, on top of the same stack. asgiref 3.13.0 passes it on to them."""
-    error, own = ValueError("handled"), KeyError("its own")
+    error = ValueError("handled")
 
     async def look() -> BaseException | None:
         return sys.exception()
 
     def nested() -> tuple[BaseException | None, BaseException | None]:
-        seen = async_to_sync(look)()
+        seen, own = async_to_sync(look)(), KeyError("its own")
         try:
             raise own
         except KeyError:
