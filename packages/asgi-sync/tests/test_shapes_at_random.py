@@ -20,7 +20,7 @@ import pytest
 from asgi_sync import BlockingPortal, async_to_sync, start_blocking_portal, sync_to_async
 
 STRESS = bool(os.environ.get("STRESS"))
-ATTEMPTS = range(60 if STRESS else 3)
+ATTEMPTS = range(30 if STRESS else 3)
 ROUNDS = 200 if STRESS else 40
 #: So deep are crossings nested in crossings.
 DEEP = 3
